@@ -1,0 +1,209 @@
+/**
+ * Signed statements: what agents and functions say to each other, on any channel. Format v1 is a compact JWS:
+ *
+ *     {"alg":"EdDSA","typ":"salar+jws","kid":<sender fp>}
+ *     {"v":1,"kind":…,"cluster":…,"from":<fp>,"to":<fp>|"*","seq":…,"iat":s,"exp":s,"epoch":…,"body":{…}}
+ *
+ * In: the text as it came and what the receiver knows. Out: the claims, or a `TrustError` naming the first check
+ * that failed, in the order of `openStatement`.
+ * J1. The signature is over the received bytes: nothing is re-serialised, there is no canonical JSON.
+ * J2. One suite. The header is exactly the three fields above; a sender can choose nothing.
+ * J3. Trust comes from the key: never from the subject, the address or the connection a statement came by.
+ * J4. `seq` and `epoch` are for the receiver's transaction, together with the effect; replays are refused there.
+ * A private message wraps this text in a JWE for one recipient; that layer knows nothing of these claims.
+ * Source: RFC 7515, RFC 8037; restricted as RFC 8725 advises.
+ */
+import { type KeyObject, sign, verify } from "node:crypto";
+import {
+  fromBase64url,
+  fromUtf8,
+  hasDuplicateKeys,
+  hasExactKeys,
+  isObject,
+  parseJsonObject,
+  toBase64url,
+} from "./encoding.ts";
+import { TrustError, type TrustReason } from "./errors.ts";
+import { type Identity, isFingerprint } from "./keys.ts";
+
+export const STATEMENT_BYTES_MAX = 256 * 1024;
+/** How far ahead of ours a sender's clock may be. */
+export const CLOCK_SKEW_MS_MAX = 120_000;
+
+const SIGNATURE_BYTES = 64;
+const HEADER_KEYS = ["alg", "typ", "kid"];
+const KIND = /^[a-z][a-z0-9-]*(\.[a-z][a-z0-9-]*){0,7}$/;
+const CLUSTER = /^[a-z0-9][a-z0-9-]{0,62}$/;
+
+export interface Claims {
+  v: 1;
+  /** What is said, e.g. `directive.move`. */
+  kind: string;
+  cluster: string;
+  /** Fingerprint of the sender, always the key that signed. */
+  from: string;
+  /** Fingerprint of the one recipient, or `*` for everybody. */
+  to: string;
+  /** Number in the sender's order for this recipient. */
+  seq: number;
+  /** Issued at, epoch seconds. */
+  iat: number;
+  /** Not to be acted on from this moment, epoch seconds. */
+  exp: number;
+  /** Fencing token of the ownership that this speaks for. */
+  epoch: number;
+  body: Record<string, unknown>;
+}
+
+/** Who may say what to whom: kind → roles. A kind that is not listed is refused. */
+export type KindTable = Readonly<Record<string, { from: readonly string[]; to: readonly string[] }>>;
+
+export interface Sender {
+  publicKey: KeyObject;
+  roles: readonly string[];
+}
+
+export interface Receiver {
+  me: { fp: string; role: string };
+  cluster: string;
+  kinds: KindTable;
+  nowMs: number;
+  /**
+   * The sender by fingerprint; null for nobody, and for a revoked key. The key must be one that was read under
+   * that very fingerprint. Where the look-up is asynchronous, do it first with `senderOf(text)`.
+   */
+  sender(kid: string): Sender | null;
+}
+
+/** Signs as `identity`. @throws {TrustError} `bad-claims` or `too-large`, as the receiver would. */
+export function signStatement(claims: Omit<Claims, "v" | "from">, identity: Identity): string {
+  const { kind, cluster, to, seq, iat, exp, epoch, body } = claims;
+  const all: Claims = { v: 1, kind, cluster, from: identity.fp, to, seq, iat, exp, epoch, body };
+  requireClaims(all);
+  const header = { alg: "EdDSA", typ: "salar+jws", kid: identity.fp };
+  const signed = `${toBase64url(JSON.stringify(header))}.${toBase64url(JSON.stringify(all))}`;
+  const text = `${signed}.${toBase64url(sign(null, Buffer.from(signed), identity.privateKey))}`;
+  requireSize(text);
+  return text;
+}
+
+/** The fingerprint a statement claims to come from: for finding the key, not for trusting it. */
+export function senderOf(text: string): string {
+  return split(text).kid;
+}
+
+/**
+ * The claims of a statement that passed every check, in this order: size, form, exact header, known sender, kind
+ * allowed by both roles, signature, duplicate keys, claims' shape, cluster, `from` = kid, `to` = me or `*`, `exp`,
+ * `iat`. Still to check, in the transaction of the effect: `seq` and `epoch`.
+ *
+ * @throws {TrustError} with the reason of the first check that failed.
+ */
+export function openStatement(text: string, receiver: Receiver): Claims {
+  const { kid, signed, payload, signature } = split(text);
+  const sender = receiver.sender(kid);
+  if (sender === null) refuse("unknown-sender", `nobody is known by fingerprint ${kid}`);
+
+  const json = fromUtf8(payload);
+  const claims = json === null ? null : parseJsonObject(json);
+  if (json === null || claims === null) refuse("malformed", "its payload is not a JSON object in UTF-8");
+  requireKind(claims["kind"], sender, receiver);
+
+  if (sender.publicKey.asymmetricKeyType !== "ed25519") refuse("bad-key", "the sender's key is not Ed25519");
+  if (!verify(null, Buffer.from(signed), sender.publicKey, signature)) {
+    refuse("bad-signature", `it was not signed by ${kid}`);
+  }
+  if (hasDuplicateKeys(json)) refuse("duplicate-key", "its payload names a key twice");
+  requireClaims(claims);
+  requireAddress(claims, kid, receiver);
+  return claims;
+}
+
+const CLAIM_FORMS: Record<keyof Claims, (value: unknown) => boolean> = {
+  v: (value) => value === 1,
+  kind: (value) => typeof value === "string" && KIND.test(value),
+  cluster: (value) => typeof value === "string" && CLUSTER.test(value),
+  from: isFingerprint,
+  to: (value) => value === "*" || isFingerprint(value),
+  seq: isCount,
+  iat: isCount,
+  exp: isCount,
+  epoch: isCount,
+  body: isObject,
+};
+
+interface Parts {
+  kid: string;
+  /** Header and payload as received: what the signature is over. */
+  signed: string;
+  payload: Buffer;
+  signature: Buffer;
+}
+
+function split(text: string): Parts {
+  requireSize(text);
+  const parts = text.split(".", 4);
+  const [header, payload, signature] = parts.map(fromBase64url);
+  if (parts.length !== 3 || !header || !payload || signature?.length !== SIGNATURE_BYTES) {
+    refuse("malformed", "it is not three base64url parts with a 64-byte signature");
+  }
+  return { kid: kidOf(header), signed: text.slice(0, text.lastIndexOf(".")), payload, signature };
+}
+
+function kidOf(bytes: Buffer): string {
+  const json = fromUtf8(bytes) ?? "";
+  const header = parseJsonObject(json);
+  const exact = header !== null && hasExactKeys(header, HEADER_KEYS) && !hasDuplicateKeys(json) &&
+    header["alg"] === "EdDSA" && header["typ"] === "salar+jws";
+  if (!exact || !isFingerprint(header["kid"])) {
+    refuse("bad-header", "its header is not exactly that of format v1");
+  }
+  return header["kid"];
+}
+
+function requireSize(text: string): void {
+  // Characters are bytes here: any that is not ASCII is refused with the alphabet.
+  if (text.length > STATEMENT_BYTES_MAX) {
+    refuse("too-large", `it has ${text.length} bytes, at most ${STATEMENT_BYTES_MAX} are allowed`);
+  }
+}
+
+function requireKind(kind: unknown, sender: Sender, { kinds, me }: Receiver): void {
+  // hasOwn: a kind named `constructor` must not find what every object has.
+  const rule = typeof kind === "string" && Object.hasOwn(kinds, kind) ? kinds[kind] : undefined;
+  if (!rule?.from.some((role) => sender.roles.includes(role))) {
+    refuse("kind-not-allowed", `its sender (${sender.roles.join(", ")}) may not send its kind`);
+  }
+  if (!rule.to.includes(me.role)) refuse("kind-not-allowed", `role ${me.role} does not receive its kind`);
+}
+
+function requireClaims(claims: object): asserts claims is Claims {
+  const given: Record<string, unknown> = { ...claims };
+  if (!hasExactKeys(given, Object.keys(CLAIM_FORMS))) {
+    refuse("bad-claims", "its claims are not exactly those of v1");
+  }
+  for (const [claim, holds] of Object.entries(CLAIM_FORMS)) {
+    if (!holds(given[claim])) refuse("bad-claims", `its ${claim} is not of the form that v1 has`);
+  }
+  if (Number(given["exp"]) <= Number(given["iat"])) refuse("bad-claims", "its exp is not after its iat");
+}
+
+function requireAddress(claims: Claims, kid: string, { me, cluster, nowMs }: Receiver): void {
+  if (claims.cluster !== cluster) refuse("wrong-cluster", `it is for another cluster than ${cluster}`);
+  if (claims.from !== kid) refuse("wrong-sender", "its from is not the key that signed it");
+  if (claims.to !== me.fp && claims.to !== "*") {
+    refuse("wrong-recipient", `it is for ${claims.to}, not for me`);
+  }
+  if (claims.exp * 1000 <= nowMs) refuse("expired", `it was valid until ${claims.exp} s`);
+  if (claims.iat * 1000 > nowMs + CLOCK_SKEW_MS_MAX) {
+    refuse("not-yet-valid", `it is dated ahead, ${claims.iat} s`);
+  }
+}
+
+function isCount(value: unknown): boolean {
+  return Number.isSafeInteger(value) && Number(value) >= 0;
+}
+
+function refuse(reason: TrustReason, state: string): never {
+  throw new TrustError(reason, `Cannot accept statement: ${state}`);
+}
