@@ -1,0 +1,90 @@
+/**
+ * The key layout of the store: every key of Salar is spelled here and nowhere else.
+ *
+ * Numbers in keys are zero-padded, so that byte order is number order. `<id>` is a cluster id (10 digits),
+ * `<fp>` a fingerprint (64 hex digits), `<seq>` an outbox number (12 digits).
+ */
+
+/** Pads a cluster id, which lies below 2³¹. */
+export function idText(id: number): string {
+  return String(id).padStart(10, "0");
+}
+
+export function seqText(seq: number): string {
+  return String(seq).padStart(12, "0");
+}
+
+export const keys = {
+  zone: (name: string) => `zone/${name}`,
+  zones: "zone/",
+
+  node: (fp: string) => `node/${fp}`,
+  nodes: "node/",
+  nodeByMachine: (machineId: string) => `node-by-machine/${machineId}`,
+  /** Last heartbeat; written in batches, so kept out of the node's own record. */
+  beat: (fp: string) => `beat/${fp}`,
+  beats: "beat/",
+  /** How many systems are placed on a node, those on their way to it included. Placement locks it by writing it. */
+  load: (fp: string) => `load/${fp}`,
+
+  system: (id: number) => `system/${idText(id)}`,
+  systems: "system/",
+  systemByFp: (fp: string) => `system-by-fp/${fp}`,
+  systemByMinion: (minionId: string) => `system-by-minion/${minionId}`,
+  systemByMachine: (machineId: string) => `system-by-machine/${machineId}`,
+  /** Last heartbeat of a client agent; batched. */
+  systemBeat: (id: number) => `system-beat/${idText(id)}`,
+  /** Index: the systems that a node owns. Empty values. */
+  onNode: (fp: string, id: number) => `on-node/${fp}/${idText(id)}`,
+  onNodePrefix: (fp: string) => `on-node/${fp}/`,
+
+  /** Global id ↔ (node, local id), by kind (`system`, `channel`). */
+  idOf: (kind: string, fp: string, localId: number) => `id/${kind}/${fp}/${localId}`,
+  /** A global id given away; holds the natural key that it stands for. */
+  idTaken: (kind: string, id: number) => `id-taken/${kind}/${idText(id)}`,
+  /** Natural key (channel label …) → global id. */
+  idByName: (kind: string, name: string) => `id-by-name/${kind}/${name}`,
+
+  plan: (id: string) => `plan/${id}`,
+  plans: "plan/",
+  /** Work index: plans that are not at their end. */
+  planOpen: (id: string) => `work/plan/${id}`,
+  plansOpen: "work/plan/",
+  move: (plan: string, id: number) => `move/${plan}/${idText(id)}`,
+  moves: (plan: string) => `move/${plan}/`,
+  /** Work index: moves not yet begun, and moves under way. */
+  moveQueued: (plan: string, id: number) => `work/queued/${plan}/${idText(id)}`,
+  movesQueued: (plan: string) => `work/queued/${plan}/`,
+  moveActive: (plan: string, id: number) => `work/moving/${plan}/${idText(id)}`,
+  movesActive: (plan: string) => `work/moving/${plan}/`,
+  /** The one open move of a system: holds its plan's id. */
+  moveOf: (id: number) => `move-of/${idText(id)}`,
+  /** Work index: old profiles to remove from a node after the grace time. */
+  retire: (fp: string, id: number) => `work/retire/${fp}/${idText(id)}`,
+  retires: "work/retire/",
+
+  outbox: (fp: string, seq: number) => `outbox/${fp}/${seqText(seq)}`,
+  outboxPrefix: (fp: string) => `outbox/${fp}/`,
+  /** Last number given, last number done. */
+  outboxHead: (fp: string) => `outbox-head/${fp}`,
+
+  /** A row of a node's database as last seen by change capture. */
+  row: (fp: string, table: string, rowKey: string) => `row/${fp}/${table}/${rowKey}`,
+  rows: (fp: string, table: string) => `row/${fp}/${table}/`,
+  capture: (fp: string) => `capture/${fp}`,
+
+  token: (id: string) => `token/${id}`,
+  tokens: "token/",
+  joinToken: (id: string) => `join-token/${id}`,
+  joinTokens: "join-token/",
+
+  audit: (lane: string, n: number) => `audit/${lane}/${seqText(n)}`,
+  auditLane: (lane: string) => `audit/${lane}/`,
+  audits: "audit/",
+  auditHead: (lane: string) => `audit-head/${lane}`,
+  auditHeads: "audit-head/",
+
+  /** Gateway sessions by SHA-256 of their key. */
+  session: (keyHash: string) => `session/${keyHash}`,
+  sessions: "session/",
+} as const;

@@ -1,0 +1,192 @@
+/**
+ * What agents and functions say to each other. All of it is signed: from agents as statements (bus) or with a
+ * request proof (HTTP), to agents as statements from the cluster's key.
+ *
+ * P1. Directives come from an outbox numbered per recipient: an agent acts on number n once, in order, and asks for
+ *     what comes after the last one that it has done. Losing a hint or an answer only means asking again.
+ * P2. A report names its directive; reporting twice does no harm.
+ * P3. A client agent refuses a `directive.move` whose epoch is not above the last that it followed.
+ */
+import { z } from "zod";
+import { ClusterId, Fp, MachineId, MinionId, PublicPem, TimeMs, ZoneName } from "./types.ts";
+
+/** Which role may send which kind of statement; anything else is refused before its body is looked at. */
+export const STATEMENT_KINDS = {
+  "enrol.node": "unknown",
+  "enrol.system": "unknown",
+  "node.beat": "node",
+  "node.fetch": "node",
+  "node.report": "node",
+  "node.changes": "node",
+  "directive.move": "cluster",
+  "directive.key.accept": "cluster",
+  "directive.key.forget": "cluster",
+  "directive.retire": "cluster",
+} as const;
+export type StatementKind = keyof typeof STATEMENT_KINDS;
+
+// --- Enrolment -----------------------------------------------------------------------------------------------
+
+export const EnrolChallenge = z.object({ nonce: z.string(), nowMs: TimeMs });
+
+/** Body of statement `enrol.system`. `token` is the whole join token. */
+export const EnrolSystem = z.object({
+  token: z.string().max(300),
+  nonce: z.string().max(300),
+  /** SPKI DER, base64; its SHA-256 must be the statement's `from`. */
+  identityKey: z.string().max(200),
+  machineId: MachineId,
+  minionId: MinionId,
+  minionKey: PublicPem,
+  name: z.string().min(1).max(253),
+  /** Master that the minion follows now, as its configuration names it; null when none. */
+  master: z.string().max(253).nullable(),
+});
+export type EnrolSystem = z.infer<typeof EnrolSystem>;
+
+/** Body of statement `enrol.node`. */
+export const EnrolNode = z.object({
+  token: z.string().max(300),
+  nonce: z.string().max(300),
+  identityKey: z.string().max(200),
+  machineId: MachineId,
+  name: z.string().min(1).max(253),
+  apiUrl: z.url().max(500),
+  master: z.string().min(1).max(253),
+  masterKey: PublicPem,
+  capacity: z.int().min(0).max(1_000_000).optional(),
+  weight: z.number().min(0.01).max(100).optional(),
+  versions: z.record(z.string(), z.string()),
+});
+export type EnrolNode = z.infer<typeof EnrolNode>;
+
+/** An enrolment request is its statement; the answer pins the cluster's key. */
+export const EnrolRequest = z.object({ statement: z.string().max(64 * 1024) });
+export const EnrolAnswer = z.object({
+  fp: Fp,
+  zone: ZoneName,
+  cluster: z.string(),
+  /** SPKI DER of the cluster key, base64: what the agent pins. */
+  clusterKey: z.string(),
+  /** Cluster id of a system; null for a node. */
+  id: ClusterId.nullable(),
+  /** Number of the last directive already given to this agent. */
+  lastSeq: z.int().min(0),
+});
+export type EnrolAnswer = z.infer<typeof EnrolAnswer>;
+
+// --- Directives ----------------------------------------------------------------------------------------------
+
+/** To a client agent: follow another master. */
+export const DirectiveMove = z.object({
+  plan: z.string(),
+  system: ClusterId,
+  node: Fp,
+  master: z.string(),
+  masterKey: PublicPem,
+});
+export type DirectiveMove = z.infer<typeof DirectiveMove>;
+
+/** To a node agent: accept this minion's key ahead of its arrival. */
+export const DirectiveKeyAccept = z.object({
+  plan: z.string(),
+  system: ClusterId,
+  minionId: MinionId,
+  minionKey: PublicPem,
+});
+/** To a node agent: the move ended back; forget the key accepted ahead, unless a profile uses it. */
+export const DirectiveKeyForget = z.object({ plan: z.string(), system: ClusterId, minionId: MinionId });
+/** To a node agent: remove profiles (NO_CLEANUP) and keys of systems that live elsewhere now, as one batch. */
+export const DirectiveRetire = z.object({ minionIds: z.array(MinionId).min(1).max(500) });
+
+/** An outbox entry as it lies in the store; the statement is signed when it is fetched. */
+export const OutboxEntry = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("directive.move"), body: DirectiveMove }),
+  z.object({ kind: z.literal("directive.key.accept"), body: DirectiveKeyAccept }),
+  z.object({ kind: z.literal("directive.key.forget"), body: DirectiveKeyForget }),
+  z.object({ kind: z.literal("directive.retire"), body: DirectiveRetire }),
+]).and(z.object({ v: z.literal(1), seq: z.int().min(1), epoch: z.int().nullable(), atMs: TimeMs }));
+export type OutboxEntry = z.infer<typeof OutboxEntry>;
+
+/** Highest number given to a recipient, and the highest that it reported done. */
+export const OutboxHead = z.object({ v: z.literal(1), last: z.int().min(0), done: z.int().min(0) });
+export type OutboxHead = z.infer<typeof OutboxHead>;
+
+/** Body of `node.fetch`, and the query of `GET /v1/directives`. */
+export const Fetch = z.object({ after: z.int().min(0) });
+/** The answer to both: statements in order of their numbers. */
+export const Directives = z.object({ directives: z.array(z.string()), last: z.int().min(0) });
+export type Directives = z.infer<typeof Directives>;
+
+// --- Reports -------------------------------------------------------------------------------------------------
+
+/** A client agent's account of a directive: `there`, or `back` with the old master in force again. */
+export const MoveReport = z.object({
+  seq: z.int().min(1),
+  epoch: z.int().min(0),
+  plan: z.string(),
+  outcome: z.enum(["there", "back"]),
+  reason: z.string().max(1_000),
+});
+export type MoveReport = z.infer<typeof MoveReport>;
+
+/** A node agent's account of a directive; `refused` is final, for passing faults it tries again itself. */
+export const NodeReport = z.object({
+  seq: z.int().min(1),
+  outcome: z.enum(["done", "refused"]),
+  reason: z.string().max(1_000),
+});
+export type NodeReport = z.infer<typeof NodeReport>;
+
+/** Sent by a client agent with every poll round. */
+export const SystemBeat = z.object({
+  /** TCP connect time to the master's port 4505; null when nobody answered. */
+  rttMs: z.number().min(0).nullable(),
+  master: z.string().max(253).nullable(),
+  /** The epoch that it last followed. */
+  epoch: z.int().min(0),
+});
+export type SystemBeat = z.infer<typeof SystemBeat>;
+
+/** Body of `node.beat`. */
+export const NodeBeat = z.object({
+  /** Random per start of the agent, with `n` rising: an older beat is ignored. */
+  boot: z.string().max(40),
+  n: z.int().min(0),
+  load: z.number().min(0),
+  systems: z.int().min(0),
+  versions: z.record(z.string().max(50), z.string().max(100)),
+  slotLagBytes: z.number().min(0).nullable(),
+});
+export type NodeBeat = z.infer<typeof NodeBeat>;
+
+// --- Database changes ----------------------------------------------------------------------------------------
+
+/** One row change. Values are PostgreSQL's text form; a column that is missing was unchanged (large values). */
+export const RowChange = z.object({
+  table: z.string(),
+  op: z.enum(["insert", "update", "delete", "truncate"]),
+  /** Identity columns only, for a delete; all published columns otherwise; empty for truncate. */
+  row: z.record(z.string(), z.string().nullable()),
+  /** Old identity, when an update changed it. */
+  oldKey: z.record(z.string(), z.string().nullable()).nullable(),
+});
+export type RowChange = z.infer<typeof RowChange>;
+
+/**
+ * Body of `node.changes`: part of one committed transaction, or of a first copy.
+ * Position = (origin, lsn, index of the change): within an origin it only rises; a row takes a change only from a
+ * higher position than its last, so redelivery and reordering do no harm.
+ */
+export const Changes = z.object({
+  /** `<system identifier>.<timeline>.<slot generation>`: a restore or a new slot makes a new origin. */
+  origin: z.string().max(100),
+  /** Rises with each new origin of a node. */
+  originNo: z.int().min(0),
+  /** Commit LSN, 16 hex digits. */
+  lsn: z.string().regex(/^[0-9A-F]{16}$/),
+  /** Index of the first change of this part within its transaction. */
+  first: z.int().min(0),
+  changes: z.array(RowChange).max(1_000),
+});
+export type Changes = z.infer<typeof Changes>;

@@ -1,0 +1,240 @@
+/**
+ * The domain's records, as they lie in the store: each a schema and the type inferred from it.
+ *
+ * D1. Every record carries `v: 1`; a reader accepts all versions that it knows.
+ * D2. Times are epoch milliseconds. Fingerprints are SHA-256 over SPKI DER, 64 hex digits.
+ * D3. `epoch` of a system rises with every directive that may change its owner, and never falls.
+ */
+import { z } from "zod";
+import { NODE_CAPACITY } from "../limits.ts";
+
+export const Fp = z.string().regex(/^[0-9a-f]{64}$/, "a fingerprint: 64 hex digits");
+export const ZoneName = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, "a lower-case DNS label");
+export const MachineId = z.string().regex(/^[0-9a-f]{32}$/, "a machine-id: 32 hex digits");
+/** Salt allows more; what could leave a folder or a subject is refused. */
+export const MinionId = z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,254}$/, "a Salt minion id");
+export const PublicPem = z.string().max(4_096).regex(
+  /^-----BEGIN (RSA )?PUBLIC KEY-----\n[A-Za-z0-9+/=\n]+-----END (RSA )?PUBLIC KEY-----\n?$/,
+  "a public key in PEM",
+);
+export const ClusterId = z.int().min(1).max(2 ** 31 - 1);
+export const TimeMs = z.int().min(0);
+const Reason = z.string().max(1_000);
+
+export const Zone = z.object({
+  v: z.literal(1),
+  name: ZoneName,
+  description: z.string().max(500),
+  /** Placement may use other zones when this one is full or has no accepted node. */
+  fallback: z.boolean(),
+  createdAtMs: TimeMs,
+  revision: z.int().min(1),
+});
+export type Zone = z.infer<typeof Zone>;
+
+export const NODE_STATES = [
+  "pooled",
+  "staging",
+  "staged",
+  "failed",
+  "accepted",
+  "cordoned",
+  "draining",
+  "drained",
+  "lost",
+  "removed",
+] as const;
+export const NodeState = z.enum(NODE_STATES);
+export type NodeState = z.infer<typeof NodeState>;
+
+export const Node = z.object({
+  v: z.literal(1),
+  fp: Fp,
+  /** SPKI DER of the identity key, base64. */
+  identityKey: z.string().max(200),
+  name: z.string().min(1).max(253),
+  machineId: MachineId,
+  zone: ZoneName,
+  state: NodeState,
+  /** State to return to when a lost node is heard of again. */
+  stateBeforeLost: NodeState.nullable(),
+  /** Most systems that it may hold. */
+  capacity: z.int().min(0).max(1_000_000).default(NODE_CAPACITY),
+  /** Share of the systems relative to other nodes of its zone. */
+  weight: z.number().min(0.01).max(100).default(1),
+  /** Base of its XML-RPC API as functions reach it, such as `https://node-1.example`. */
+  apiUrl: z.url().max(500),
+  /** Host or address that minions name as their master. */
+  master: z.string().min(1).max(253),
+  masterKey: PublicPem,
+  versions: z.record(z.string(), z.string()),
+  pooledAtMs: TimeMs,
+  /** Why it is in this state. */
+  reason: Reason,
+  revision: z.int().min(1),
+});
+export type Node = z.infer<typeof Node>;
+
+export const Beat = z.object({
+  v: z.literal(1),
+  atMs: TimeMs,
+  /** Load average of five minutes. */
+  load: z.number(),
+  /** Systems in its database. */
+  systems: z.int().min(0),
+  versions: z.record(z.string(), z.string()),
+  /** Bytes of WAL between the server's position and what the slot has confirmed; null without capture. */
+  slotLagBytes: z.number().nullable(),
+});
+export type Beat = z.infer<typeof Beat>;
+
+export const Load = z.object({ v: z.literal(1), placed: z.int().min(0) });
+export type Load = z.infer<typeof Load>;
+
+export const SYSTEM_STATES = ["new", "bound", "moving", "orphan", "deleted"] as const;
+export const SystemState = z.enum(SYSTEM_STATES);
+export type SystemState = z.infer<typeof SystemState>;
+
+export const System = z.object({
+  v: z.literal(1),
+  id: ClusterId,
+  /** Of its client agent; null for a system that is known from a node's database only, and so cannot be moved. */
+  fp: Fp.nullable(),
+  identityKey: z.string().max(200).nullable(),
+  minionId: MinionId,
+  machineId: MachineId,
+  /** The minion's own Salt key. */
+  minionKey: PublicPem.nullable(),
+  name: z.string().min(1).max(253),
+  zone: ZoneName,
+  state: SystemState,
+  /** The owner; null while `new` or when no node could take it. */
+  node: Fp.nullable(),
+  pin: Fp.nullable(),
+  epoch: z.int().min(0),
+  /** Rises with every change of this record that agents must follow. */
+  generation: z.int().min(0),
+  registeredAtMs: TimeMs,
+  /** Milliseconds of a TCP connect to its node, as last reported. */
+  rttMs: z.number().nullable(),
+  reason: Reason,
+  revision: z.int().min(1),
+});
+export type System = z.infer<typeof System>;
+
+export const MOVE_STATES = ["queued", "preparing", "switching", "settling", "there", "back"] as const;
+export const MoveState = z.enum(MOVE_STATES);
+export type MoveState = z.infer<typeof MoveState>;
+
+export const Move = z.object({
+  v: z.literal(1),
+  plan: z.string(),
+  system: ClusterId,
+  from: Fp.nullable(),
+  to: Fp,
+  state: MoveState,
+  /** Epoch of its directive; null until switching. */
+  epoch: z.int().nullable(),
+  /** Outbox number of its directive; null until switching. */
+  seq: z.int().nullable(),
+  /** The target's database shows the system. */
+  seen: z.boolean(),
+  /** Of the present state: when it must have gone on. */
+  deadlineAtMs: TimeMs.nullable(),
+  reason: Reason,
+});
+export type Move = z.infer<typeof Move>;
+
+export const PLAN_STATES = ["planning", "running", "paused", "cancelling", "done", "cancelled"] as const;
+export const PlanState = z.enum(PLAN_STATES);
+export type PlanState = z.infer<typeof PlanState>;
+
+export const Budget = z.object({
+  /** Moves under way at once, to or from any one node. */
+  perNode: z.int().min(1).max(10_000).default(20),
+  perZone: z.int().min(1).max(100_000).default(100),
+});
+export type Budget = z.infer<typeof Budget>;
+
+export const Counts = z.object({
+  total: z.int(),
+  queued: z.int(),
+  active: z.int(),
+  there: z.int(),
+  back: z.int(),
+  /** Systems for which no place was found, or without an agent. */
+  stuck: z.int(),
+});
+export type Counts = z.infer<typeof Counts>;
+
+export const Plan = z.object({
+  v: z.literal(1),
+  id: z.string(),
+  kind: z.enum(["drain", "move", "rebalance"]),
+  state: PlanState,
+  /** The node that is drained or filled; null for a move of one system. */
+  node: Fp.nullable(),
+  budget: Budget,
+  counts: Counts,
+  /** Where planning goes on: the last system id looked at. */
+  cursor: ClusterId.nullable(),
+  createdAtMs: TimeMs,
+  endedAtMs: TimeMs.nullable(),
+  /** No new move begins after this; null: no deadline. */
+  deadlineAtMs: TimeMs.nullable(),
+  /** Who asked for it. */
+  who: z.string(),
+  reason: Reason,
+  revision: z.int().min(1),
+});
+export type Plan = z.infer<typeof Plan>;
+
+/** An old profile and minion key that a node shall forget after the grace time. */
+export const Retire = z.object({ v: z.literal(1), minionId: MinionId, afterMs: TimeMs });
+export type Retire = z.infer<typeof Retire>;
+
+/** A credential of people and automation; the secret half is kept as its SHA-256 only. */
+export const ApiToken = z.object({
+  v: z.literal(1),
+  id: z.string(),
+  secretHash: z.string().regex(/^[0-9a-f]{64}$/),
+  role: z.enum(["viewer", "operator", "admin"]),
+  name: z.string().max(100),
+  createdAtMs: TimeMs,
+  expiresAtMs: TimeMs,
+});
+export type ApiToken = z.infer<typeof ApiToken>;
+
+export const JoinToken = z.object({
+  v: z.literal(1),
+  id: z.string(),
+  secretHash: z.string().regex(/^[0-9a-f]{64}$/),
+  kind: z.enum(["node", "system"]),
+  zone: ZoneName,
+  /** How many enrolments it still allows. */
+  usesLeft: z.int().min(0),
+  expiresAtMs: TimeMs,
+  /** Bound to this machine, where given. */
+  machineId: MachineId.nullable(),
+  maker: z.string(),
+});
+export type JoinToken = z.infer<typeof JoinToken>;
+
+/** One transition, in its replica's hash chain: `hash` = SHA-256(`salar/audit/1` ‖ prev ‖ the stored bytes without hash). */
+export const AuditEntry = z.object({
+  v: z.literal(1),
+  lane: z.string(),
+  n: z.int(),
+  atMs: TimeMs,
+  /** Principal id. */
+  who: z.string(),
+  /** `node.accepted`, `system.moving`, `plan.paused` … */
+  what: z.string(),
+  /** `node:<fp>`, `system:<id>`, `plan:<id>`, `zone:<name>` … */
+  target: z.string(),
+  why: Reason,
+  detail: z.record(z.string(), z.unknown()),
+  prev: z.string(),
+  hash: z.string(),
+});
+export type AuditEntry = z.infer<typeof AuditEntry>;

@@ -1,0 +1,58 @@
+/**
+ * Every limit of Salar, with its unit in its name. Loops, queues, scans, retries and waits name one of these.
+ * A limit that all parts of a cluster must share is marked "cluster-wide".
+ */
+
+// Store (cluster-wide: both adapters refuse what is larger)
+export const STORE_KEY_BYTES_MAX = 1_024;
+export const STORE_VALUE_BYTES_MAX = 256 * 1024;
+export const STORE_TX_WRITES_MAX = 10_000;
+export const STORE_TX_BYTES_MAX = 8 * 1024 * 1024;
+export const STORE_SCAN_LIMIT_MAX = 10_000;
+export const STORE_TX_ATTEMPTS_MAX = 20;
+export const STORE_BUSY_WAIT_MS_MAX = 10_000;
+/** How long a token (see `lib/store/store.ts`) is remembered before the sweep may forget it. */
+export const STORE_TOKEN_KEEP_MS = 24 * 3_600_000;
+
+// Bus
+export const BUS_MESSAGE_BYTES_MAX = 512 * 1024;
+export const BUS_SUBJECT_CHARS_MAX = 255;
+export const BUS_ACK_WAIT_MS = 30_000;
+export const BUS_IN_FLIGHT_MAX = 256;
+export const BUS_DEDUPE_WINDOW_MS = 120_000;
+export const BUS_REQUEST_MS = 5_000;
+/** How long `publish` waits for a lost connection, and `append` for its acknowledgement. */
+export const BUS_APPEND_MS = 15_000;
+/** Handlers of one subscription that run at once; what comes meanwhile waits in order. */
+export const BUS_HANDLERS_MAX = 256;
+/** Core messages that wait at one subscription; the oldest is dropped for the next (core is at most once). */
+export const BUS_WAITING_MAX = 65_536;
+/** A durable message whose handler threw comes again after this, doubled per attempt up to the second. */
+export const BUS_THROWN_NAK_MS = 100;
+export const BUS_THROWN_NAK_MS_MAX = 30_000;
+
+// Mesh
+export const HANDLER_ATTEMPTS_MAX = 20;
+export const HANDLER_MS_MAX = 30_000;
+export const DRAIN_MS_MAX = 20_000;
+export const LEASE_MS = 10_000;
+export const HTTP_BODY_BYTES_MAX = 1024 * 1024;
+export const PAGE_LIMIT_MAX = 1_000;
+export const PAGE_LIMIT = 100;
+
+// Trust (cluster-wide)
+export const ENVELOPE_BYTES_MAX = 256 * 1024;
+export const CLOCK_SKEW_MS_MAX = 120_000;
+export const JOIN_TOKEN_MS = 3_600_000;
+export const DIRECTIVE_MS = 3_600_000;
+export const IDEMPOTENCY_KEEP_MS = 24 * 3_600_000;
+
+// Cluster
+export const HEARTBEAT_MS = 5_000;
+export const NODE_GRACE_MS = 30_000;
+export const POOLED_EXPIRE_MS = 24 * 3_600_000;
+export const NODE_CAPACITY = 10_000;
+export const MOVES_BATCH_MAX = 500;
+export const MOVE_MS_MAX = 15 * 60_000;
+export const LONG_POLL_MS = 25_000;
+export const OUTBOX_FETCH_MAX = 100;
