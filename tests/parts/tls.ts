@@ -1,0 +1,54 @@
+/** A certificate authority and a server certificate for one test, made by the openssl program. */
+import { run, which } from "./command.ts";
+import { ensureDebian } from "./debian.ts";
+
+export interface Certificate {
+  /** PEM files. */
+  caFile: string;
+  certFile: string;
+  keyFile: string;
+}
+
+/** Writes a new CA and a certificate for `names` (DNS names and IP addresses) into `folder`. Valid for two days. */
+export async function makeCertificate(
+  folder: string,
+  names: string[] = ["localhost", "127.0.0.1"],
+): Promise<Certificate> {
+  await ensureDebian({ packages: ["openssl"], present: async () => await which("openssl") !== null });
+  const [caFile, caKey, certFile, keyFile] = ["ca.pem", "ca.key", "server.pem", "server.key"]
+    .map((name) => `${folder}/${name}`) as [string, string, string, string];
+  const alternatives = names.map((name) => `${/^[\d.]+$|:/.test(name) ? "IP" : "DNS"}:${name}`).join(",");
+  const fresh = [
+    "req",
+    "-x509",
+    "-newkey",
+    "ec",
+    "-pkeyopt",
+    "ec_paramgen_curve:P-256",
+    "-nodes",
+    "-days",
+    "2",
+  ];
+  const constraint = (text: string) => ["-addext", `basicConstraints=critical,${text}`];
+  await run("openssl", [...fresh, "-subj", "/CN=Test CA", "-keyout", caKey, "-out", caFile]);
+  const signed = [
+    "-CA",
+    caFile,
+    "-CAkey",
+    caKey,
+    "-addext",
+    `subjectAltName=${alternatives}`,
+    ...constraint("CA:FALSE"),
+  ];
+  await run("openssl", [
+    ...fresh,
+    "-subj",
+    "/CN=Test server",
+    "-keyout",
+    keyFile,
+    "-out",
+    certFile,
+    ...signed,
+  ]);
+  return { caFile, certFile, keyFile };
+}
