@@ -5,24 +5,41 @@
  * K2. A Salt minion's or master's key is only ever compared or fingerprinted here, never used as Salar's own.
  * Source: RFC 8410 (Ed25519 in PKCS #8 and SPKI); `salt.utils.crypt.pem_finger` for Salt's formula.
  */
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  sign,
+  verify,
+} from "node:crypto";
 import { sha256Hex } from "./encoding.ts";
 import { TrustError } from "./errors.ts";
 import { Secret } from "./secret.ts";
 
 export const SEED_BYTES = 32;
+export const SIGNATURE_BYTES = 64;
 
 /** RFC 8410: everything of a PKCS #8 Ed25519 key that comes before its 32-byte seed. */
 const PKCS8_BEFORE_SEED = Buffer.from("302e020100300506032b657004220420", "hex");
 const PEM_LINE_CHARS = 64;
 const FINGERPRINT = /^[0-9a-f]{64}$/;
 
-/** An Ed25519 key pair and the name that follows from it. */
-export interface Identity {
+/** A key pair that signs; the secret half may live elsewhere. */
+export interface Signer {
   readonly fp: string;
-  readonly publicKey: KeyObject;
+  /** SPKI DER of the public key. */
+  readonly spki: Uint8Array;
+  sign(data: Uint8Array): Uint8Array;
+}
+
+/** An Ed25519 key pair at hand. */
+export interface Identity extends Signer {
   readonly privateKey: KeyObject;
 }
+
+/** Whether the key (SPKI DER) signed the data. False also for bytes that are no key or no signature. */
+export type Verify = (spki: Uint8Array, data: Uint8Array, signature: Uint8Array) => boolean;
 
 export function generateIdentity(): Identity {
   return identityOf(generateKeyPairSync("ed25519").privateKey);
@@ -61,8 +78,19 @@ function identityOf(privateKey: KeyObject): Identity {
   if (privateKey.asymmetricKeyType !== "ed25519") {
     throw new TrustError("bad-key", "Cannot use identity key: it is not an Ed25519 key, make a new one");
   }
-  const publicKey = createPublicKey(privateKey);
-  return { fp: fingerprintOf(spkiOf(publicKey)), publicKey, privateKey };
+  const spki = spkiOf(createPublicKey(privateKey));
+  return { fp: fingerprintOf(spki), spki, privateKey, sign: (data) => sign(null, data, privateKey) };
+}
+
+/** The `Verify` of Ed25519. */
+export function verifyEd25519(spki: Uint8Array, data: Uint8Array, signature: Uint8Array): boolean {
+  if (signature.length !== SIGNATURE_BYTES) return false;
+  try {
+    return verify(null, data, publicKeyFromSpki(spki), signature);
+  } catch (error) {
+    if (error instanceof TrustError) return false;
+    throw error;
+  }
 }
 
 /** The public key as SPKI DER. */

@@ -13,7 +13,9 @@ import {
   publicKeyFromSpki,
   saltFingerprintOfPem,
   samePublicKey,
+  type Signer,
   spkiOf,
+  verifyEd25519,
 } from "./keys.ts";
 import { Secret } from "./secret.ts";
 import { refuses, seeded } from "./testing.ts";
@@ -33,9 +35,9 @@ const RSA_FINGERPRINT = "806e5283c5013a9797c9fddd4790e9454e8a606643444991a68e9f5
 const RSA_SALT_FINGERPRINT =
   "06:d9:c7:c6:a8:90:e6:f2:e9:9c:77:15:a4:27:6e:a7:1f:cf:ce:80:d6:54:97:02:f4:0d:81:b1:66:b9:5b:94";
 
-const pemOf = (
-  identity: { publicKey: { export(o: { format: "pem"; type: "spki" }): string | Uint8Array } },
-) => String(identity.publicKey.export({ format: "pem", type: "spki" }));
+function pemOf({ spki }: Signer): string {
+  return String(publicKeyFromSpki(spki).export({ format: "pem", type: "spki" }));
+}
 
 Deno.test("identityFromSeed() makes the fingerprints of the format's test vector", () => {
   assert.equal(seeded(1).fp, "fd110d301d2f077de1414b8f99f441b1403fab207b2052fbd2c065e4ee8e7dc2");
@@ -53,7 +55,7 @@ Deno.test("identityFromPem() reads what identityToPem() wrote, and so does jose"
   assert.equal(identityFromPem(pem).fp, identity.fp);
   assert.equal(`${pem}`, "[secret]");
   const theirs = await importPKCS8(pem.reveal(), "EdDSA", { extractable: true });
-  assert.equal((await exportJWK(theirs)).x, (await exportJWK(identity.publicKey)).x);
+  assert.equal((await exportJWK(theirs)).x, (await exportJWK(publicKeyFromSpki(identity.spki))).x);
 });
 
 Deno.test("identityFromPem() refuses other keys and does not quote what it read", () => {
@@ -69,8 +71,19 @@ Deno.test("identityFromPem() refuses other keys and does not quote what it read"
   );
 });
 
+Deno.test("verifyEd25519() is true for the key's own signature and false for anything else", () => {
+  const { spki, sign } = seeded(1);
+  const data = Uint8Array.of(1, 2, 3);
+  assert.equal(verifyEd25519(spki, data, sign(data)), true);
+  assert.equal(verifyEd25519(spki, Uint8Array.of(1, 2), sign(data)), false);
+  assert.equal(verifyEd25519(seeded(2).spki, data, sign(data)), false);
+  assert.equal(verifyEd25519(spki.subarray(1), data, sign(data)), false);
+  assert.equal(verifyEd25519(spkiOf(publicKeyFromPem(RSA_PEM)), data, sign(data)), false);
+  assert.equal(verifyEd25519(spki, data, new Uint8Array(0)), false);
+});
+
 Deno.test("publicKeyFromSpki() reads one Ed25519 key in its one spelling", () => {
-  const spki = spkiOf(seeded(1).publicKey);
+  const spki = Buffer.from(seeded(1).spki);
   assert.equal(fingerprintOf(spkiOf(publicKeyFromSpki(spki))), seeded(1).fp);
   refuses("bad-key", () => publicKeyFromSpki(new Uint8Array([...spki, 0])));
   refuses("bad-key", () => publicKeyFromSpki(spki.subarray(1)));

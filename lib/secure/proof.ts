@@ -8,16 +8,21 @@
  * P1. The signed text has one reading: no part can hold a newline.
  * P2. Replay within the clock window is the caller's to refuse: remember (kid, n) for twice CLOCK_SKEW_MS_MAX.
  */
-import { type KeyObject, sign, verify } from "node:crypto";
 import { fromBase64url, sha256Hex, toBase64url } from "./encoding.ts";
 import { TrustError, type TrustReason } from "./errors.ts";
-import { type Identity, isFingerprint } from "./keys.ts";
+import {
+  fingerprintOf,
+  isFingerprint,
+  SIGNATURE_BYTES,
+  type Signer,
+  type Verify,
+  verifyEd25519,
+} from "./keys.ts";
 import { CLOCK_SKEW_MS_MAX } from "./statement.ts";
 
 export const NONCE_BYTES = 16;
 
 const SCHEME = "Salar-Proof ";
-const SIGNATURE_BYTES = 64;
 /** More digits than any date needs, few enough to stay an exact number. */
 const SECONDS = /^(0|[1-9][0-9]{0,11})$/;
 
@@ -40,36 +45,45 @@ export interface Proof {
 /** The value of the `Authorization` header. @throws {TrustError} `malformed` for a nonce or request out of form. */
 export function proveRequest(
   request: HttpRequest,
-  identity: Identity,
+  signer: Signer,
   { nowMs, nonce }: { nowMs: number; nonce: Uint8Array },
 ): string {
   if (nonce.length !== NONCE_BYTES) refuse("malformed", `its nonce is not ${NONCE_BYTES} bytes`);
-  const proof = { kid: identity.fp, t: Math.floor(nowMs / 1000), n: toBase64url(nonce) };
-  const signature = sign(null, signedText(request, proof), identity.privateKey);
+  const proof = { kid: signer.fp, t: Math.floor(nowMs / 1000), n: toBase64url(nonce) };
+  const signature = signer.sign(signedText(request, proof));
   return `${SCHEME}${proof.kid},${proof.t},${proof.n},${toBase64url(signature)}`;
+}
+
+export interface ProofCheck {
+  nowMs: number;
+  /**
+   * The sender's key (SPKI DER) by fingerprint; null for nobody, and for a revoked key. One that is not the key of
+   * that fingerprint is refused. Where the look-up is asynchronous, do it first with `proofSender(header)`.
+   */
+  senderKey(kid: string): Uint8Array | null;
+  /** Default: `verifyEd25519`. */
+  verify?: Verify;
 }
 
 /**
  * Who proved this request, when, and with which nonce.
- *
- * @param senderKey The key by fingerprint; null for nobody, and for a revoked key. Where the look-up is
- * asynchronous, do it first with `proofSender(header)`.
- * @throws {TrustError} `malformed`, `clock-skew`, `unknown-sender` or `bad-signature`.
+ * @throws {TrustError} `malformed`, `clock-skew`, `unknown-sender`, `bad-key` or `bad-signature`.
  */
 export function checkProof(
   header: string,
   request: HttpRequest,
-  { nowMs, senderKey }: { nowMs: number; senderKey(kid: string): KeyObject | null },
+  { nowMs, senderKey, verify = verifyEd25519 }: ProofCheck,
 ): Proof {
   const { proof, signature } = parse(header);
-  if (Math.abs(proof.t * 1000 - nowMs) > CLOCK_SKEW_MS_MAX) {
-    refuse("clock-skew", `its time is ${proof.t} s and mine ${Math.floor(nowMs / 1000)} s`);
+  const { kid, t } = proof;
+  if (Math.abs(t * 1000 - nowMs) > CLOCK_SKEW_MS_MAX) {
+    refuse("clock-skew", `its time is ${t} s and mine ${Math.floor(nowMs / 1000)} s`);
   }
-  const key = senderKey(proof.kid);
-  if (key === null) refuse("unknown-sender", `nobody is known by fingerprint ${proof.kid}`);
-  if (key.asymmetricKeyType !== "ed25519") refuse("bad-key", "the sender's key is not Ed25519");
-  if (!verify(null, signedText(request, proof), key, signature)) {
-    refuse("bad-signature", `${proof.kid} did not sign this request`);
+  const spki = senderKey(kid);
+  if (spki === null) refuse("unknown-sender", `nobody is known by fingerprint ${kid}`);
+  if (fingerprintOf(spki) !== kid) refuse("bad-key", `the key at hand is not that of ${kid}`);
+  if (!verify(spki, signedText(request, proof), signature)) {
+    refuse("bad-signature", `${kid} did not sign this request`);
   }
   return proof;
 }
@@ -79,7 +93,7 @@ export function proofSender(header: string): string {
   return parse(header).proof.kid;
 }
 
-function parse(header: string): { proof: Proof; signature: Buffer } {
+function parse(header: string): { proof: Proof; signature: Uint8Array } {
   const [kid, t, n, s, ...rest] = header.startsWith(SCHEME) ? header.slice(SCHEME.length).split(",", 5) : [];
   const signature = fromBase64url(s ?? "");
   const wellFormed = isFingerprint(kid) && t !== undefined && SECONDS.test(t) && n !== undefined &&

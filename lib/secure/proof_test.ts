@@ -13,7 +13,7 @@ const request: HttpRequest = {
   body: new TextEncoder().encode('{"ok":true}'),
 };
 const header = proveRequest(request, sender, { nowMs, nonce });
-const known = { nowMs, senderKey: (kid: string) => kid === sender.fp ? sender.publicKey : null };
+const known = { nowMs, senderKey: (kid: string) => kid === sender.fp ? sender.spki : null };
 
 Deno.test("checkProof() says who signed, when and with which nonce", () => {
   const proof = { kid: sender.fp, t: nowMs / 1000, n: "BQUFBQUFBQUFBQUFBQUFBQ" };
@@ -50,8 +50,12 @@ Deno.test("checkProof() refuses when method, target, body, time, nonce or key di
     [`Salar-Proof ${kid},${t},AAAAAAAAAAAAAAAAAAAAAA,${s}`, request],
   ];
   for (const [text, received] of changed) refuses("bad-signature", () => checkProof(text, received, known));
-  const other = { nowMs, senderKey: () => seeded(2).publicKey };
-  refuses("bad-signature", () => checkProof(header, request, other));
+});
+
+Deno.test("checkProof() refuses a key that is not that of the fingerprint, and one that does not hold", () => {
+  const other = { nowMs, senderKey: () => seeded(2).spki };
+  refuses("bad-key", () => checkProof(header, request, other));
+  refuses("bad-signature", () => checkProof(header, request, { ...known, verify: () => false }));
 });
 
 Deno.test("checkProof() refuses a sender that is unknown or revoked", () => {

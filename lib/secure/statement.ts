@@ -13,7 +13,6 @@
  * A private message wraps this text in a JWE for one recipient; that layer knows nothing of these claims.
  * Source: RFC 7515, RFC 8037; restricted as RFC 8725 advises.
  */
-import { type KeyObject, sign, verify } from "node:crypto";
 import {
   fromBase64url,
   fromUtf8,
@@ -24,13 +23,19 @@ import {
   toBase64url,
 } from "./encoding.ts";
 import { TrustError, type TrustReason } from "./errors.ts";
-import { type Identity, isFingerprint } from "./keys.ts";
+import {
+  fingerprintOf,
+  isFingerprint,
+  SIGNATURE_BYTES,
+  type Signer,
+  type Verify,
+  verifyEd25519,
+} from "./keys.ts";
 
 export const STATEMENT_BYTES_MAX = 256 * 1024;
 /** How far ahead of ours a sender's clock may be. */
 export const CLOCK_SKEW_MS_MAX = 120_000;
 
-const SIGNATURE_BYTES = 64;
 const HEADER_KEYS = ["alg", "typ", "kid"];
 const KIND = /^[a-z][a-z0-9-]*(\.[a-z][a-z0-9-]*){0,7}$/;
 const CLUSTER = /^[a-z0-9][a-z0-9-]{0,62}$/;
@@ -55,68 +60,74 @@ export interface Claims {
   body: Record<string, unknown>;
 }
 
-/** Who may say what to whom: kind → roles. A kind that is not listed is refused. */
-export type KindTable = Readonly<Record<string, { from: readonly string[]; to: readonly string[] }>>;
+/** Role by kind of statement: who may send it. A kind that is not listed is refused. */
+export type KindTable = Readonly<Record<string, string>>;
 
 export interface Sender {
-  publicKey: KeyObject;
-  roles: readonly string[];
+  /** SPKI DER. One that is not the key of that fingerprint is refused. */
+  spki: Uint8Array;
+  role: string;
 }
 
 export interface Receiver {
-  me: { fp: string; role: string };
+  /** Own fingerprint. */
+  me: string;
   cluster: string;
+  /** The one table of the cluster. */
   kinds: KindTable;
+  /** The kinds that may come by this door. */
+  accepts: readonly string[];
   nowMs: number;
   /**
-   * The sender by fingerprint; null for nobody, and for a revoked key. The key must be one that was read under
-   * that very fingerprint. Where the look-up is asynchronous, do it first with `senderOf(text)`.
+   * The sender by fingerprint; null for nobody, and for a revoked key. `unverified` is the payload as it came, for
+   * an enrolment, whose body brings the key. Where the look-up is asynchronous, do it first with `peekStatement`.
    */
-  sender(kid: string): Sender | null;
+  sender(kid: string, unverified: Record<string, unknown>): Sender | null;
+  /** Default: `verifyEd25519`. */
+  verify?: Verify;
 }
 
-/** Signs as `identity`. @throws {TrustError} `bad-claims` or `too-large`, as the receiver would. */
-export function signStatement(claims: Omit<Claims, "v" | "from">, identity: Identity): string {
+/** Signs as `signer`. @throws {TrustError} `bad-claims` or `too-large`, as the receiver would. */
+export function signStatement(claims: Omit<Claims, "v" | "from">, signer: Signer): string {
   const { kind, cluster, to, seq, iat, exp, epoch, body } = claims;
-  const all: Claims = { v: 1, kind, cluster, from: identity.fp, to, seq, iat, exp, epoch, body };
+  const all: Claims = { v: 1, kind, cluster, from: signer.fp, to, seq, iat, exp, epoch, body };
   requireClaims(all);
-  const header = { alg: "EdDSA", typ: "salar+jws", kid: identity.fp };
+  const header = { alg: "EdDSA", typ: "salar+jws", kid: signer.fp };
   const signed = `${toBase64url(JSON.stringify(header))}.${toBase64url(JSON.stringify(all))}`;
-  const text = `${signed}.${toBase64url(sign(null, Buffer.from(signed), identity.privateKey))}`;
+  const text = `${signed}.${toBase64url(signer.sign(Buffer.from(signed)))}`;
   requireSize(text);
   return text;
 }
 
-/** The fingerprint a statement claims to come from: for finding the key, not for trusting it. */
-export function senderOf(text: string): string {
-  return split(text).kid;
+/**
+ * Who a statement claims to come from, and its payload: for finding the key. Nothing of it may be trusted.
+ * @throws {TrustError} `too-large`, `malformed` or `bad-header`.
+ */
+export function peekStatement(text: string): { kid: string; unverified: Record<string, unknown> } {
+  const { kid, payload } = split(text);
+  return { kid, unverified: payload };
 }
 
 /**
  * The claims of a statement that passed every check, in this order: size, form, exact header, known sender, kind
- * allowed by both roles, signature, duplicate keys, claims' shape, cluster, `from` = kid, `to` = me or `*`, `exp`,
- * `iat`. Still to check, in the transaction of the effect: `seq` and `epoch`.
+ * allowed to the sender's role and at this door, signature, duplicate keys, claims' shape, cluster, `from` = kid,
+ * `to` = me or `*`, `exp`, `iat`. Still to check, in the transaction of the effect: `seq` and `epoch`.
  *
  * @throws {TrustError} with the reason of the first check that failed.
  */
 export function openStatement(text: string, receiver: Receiver): Claims {
-  const { kid, signed, payload, signature } = split(text);
-  const sender = receiver.sender(kid);
+  const { kid, signed, json, payload, signature } = split(text);
+  const sender = receiver.sender(kid, payload);
   if (sender === null) refuse("unknown-sender", `nobody is known by fingerprint ${kid}`);
+  requireKind(payload["kind"], sender, receiver);
 
-  const json = fromUtf8(payload);
-  const claims = json === null ? null : parseJsonObject(json);
-  if (json === null || claims === null) refuse("malformed", "its payload is not a JSON object in UTF-8");
-  requireKind(claims["kind"], sender, receiver);
-
-  if (sender.publicKey.asymmetricKeyType !== "ed25519") refuse("bad-key", "the sender's key is not Ed25519");
-  if (!verify(null, Buffer.from(signed), sender.publicKey, signature)) {
-    refuse("bad-signature", `it was not signed by ${kid}`);
-  }
+  const { verify = verifyEd25519 } = receiver;
+  if (fingerprintOf(sender.spki) !== kid) refuse("bad-key", `the key at hand is not that of ${kid}`);
+  if (!verify(sender.spki, Buffer.from(signed), signature)) refuse("bad-signature", `${kid} did not sign it`);
   if (hasDuplicateKeys(json)) refuse("duplicate-key", "its payload names a key twice");
-  requireClaims(claims);
-  requireAddress(claims, kid, receiver);
-  return claims;
+  requireClaims(payload);
+  requireAddress(payload, kid, receiver);
+  return payload;
 }
 
 const CLAIM_FORMS: Record<keyof Claims, (value: unknown) => boolean> = {
@@ -136,8 +147,10 @@ interface Parts {
   kid: string;
   /** Header and payload as received: what the signature is over. */
   signed: string;
-  payload: Buffer;
-  signature: Buffer;
+  /** The payload's text, and what it says. */
+  json: string;
+  payload: Record<string, unknown>;
+  signature: Uint8Array;
 }
 
 function split(text: string): Parts {
@@ -147,7 +160,11 @@ function split(text: string): Parts {
   if (parts.length !== 3 || !header || !payload || signature?.length !== SIGNATURE_BYTES) {
     refuse("malformed", "it is not three base64url parts with a 64-byte signature");
   }
-  return { kid: kidOf(header), signed: text.slice(0, text.lastIndexOf(".")), payload, signature };
+  const kid = kidOf(header);
+  const json = fromUtf8(payload) ?? "";
+  const object = parseJsonObject(json);
+  if (object === null) refuse("malformed", "its payload is not a JSON object in UTF-8");
+  return { kid, signed: text.slice(0, text.lastIndexOf(".")), json, payload: object, signature };
 }
 
 function kidOf(bytes: Buffer): string {
@@ -168,13 +185,12 @@ function requireSize(text: string): void {
   }
 }
 
-function requireKind(kind: unknown, sender: Sender, { kinds, me }: Receiver): void {
+function requireKind(kind: unknown, { role }: Sender, { kinds, accepts }: Receiver): void {
   // hasOwn: a kind named `constructor` must not find what every object has.
-  const rule = typeof kind === "string" && Object.hasOwn(kinds, kind) ? kinds[kind] : undefined;
-  if (!rule?.from.some((role) => sender.roles.includes(role))) {
-    refuse("kind-not-allowed", `its sender (${sender.roles.join(", ")}) may not send its kind`);
+  if (typeof kind !== "string" || !Object.hasOwn(kinds, kind) || kinds[kind] !== role) {
+    refuse("kind-not-allowed", `role ${role} may not send its kind`);
   }
-  if (!rule.to.includes(me.role)) refuse("kind-not-allowed", `role ${me.role} does not receive its kind`);
+  if (!accepts.includes(kind)) refuse("kind-not-allowed", `its kind ${kind} is not accepted here`);
 }
 
 function requireClaims(claims: object): asserts claims is Claims {
@@ -191,7 +207,7 @@ function requireClaims(claims: object): asserts claims is Claims {
 function requireAddress(claims: Claims, kid: string, { me, cluster, nowMs }: Receiver): void {
   if (claims.cluster !== cluster) refuse("wrong-cluster", `it is for another cluster than ${cluster}`);
   if (claims.from !== kid) refuse("wrong-sender", "its from is not the key that signed it");
-  if (claims.to !== me.fp && claims.to !== "*") {
+  if (claims.to !== me && claims.to !== "*") {
     refuse("wrong-recipient", `it is for ${claims.to}, not for me`);
   }
   if (claims.exp * 1000 <= nowMs) refuse("expired", `it was valid until ${claims.exp} s`);

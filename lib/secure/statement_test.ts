@@ -7,27 +7,26 @@ import {
   CLOCK_SKEW_MS_MAX,
   type KindTable,
   openStatement,
+  peekStatement,
   type Receiver,
-  senderOf,
   signStatement,
   STATEMENT_BYTES_MAX,
 } from "./statement.ts";
 import { TrustError } from "./errors.ts";
+import { publicKeyFromSpki } from "./keys.ts";
 import { refuses, seeded } from "./testing.ts";
 
 const director = seeded(1);
 const agent = seeded(3);
 const nowMs = 1_795_420_800_000;
-const kinds: KindTable = {
-  "directive.move": { from: ["director"], to: ["client"] },
-  "report.done": { from: ["client"], to: ["director"] },
-};
+const kinds: KindTable = { "directive.move": "cluster", "directive.retire": "cluster", "node.beat": "node" };
 const toAgent: Receiver = {
-  me: { fp: agent.fp, role: "client" },
+  me: agent.fp,
   cluster: "c-test",
   kinds,
+  accepts: ["directive.move"],
   nowMs,
-  sender: (kid) => kid === director.fp ? { publicKey: director.publicKey, roles: ["director"] } : null,
+  sender: (kid) => kid === director.fp ? { spki: director.spki, role: "cluster" } : null,
 };
 const move = {
   kind: "directive.move",
@@ -59,11 +58,14 @@ Deno.test("openStatement() gives the claims, for me or for everybody", () => {
   assert.deepEqual(openStatement(text, toAgent), claims);
   const toAll = signStatement({ ...move, to: "*" }, director);
   assert.equal(openStatement(toAll, toAgent).to, "*");
-  assert.equal(senderOf(text), director.fp);
+});
+
+Deno.test("peekStatement() tells whose key to find", () => {
+  assert.deepEqual(peekStatement(text), { kid: director.fp, unverified: claims });
 });
 
 Deno.test("jose opens what signStatement() signed", async () => {
-  const { payload, protectedHeader } = await compactVerify(text, director.publicKey);
+  const { payload, protectedHeader } = await compactVerify(text, publicKeyFromSpki(director.spki));
   assert.deepEqual(protectedHeader, header);
   assert.deepEqual(JSON.parse(new TextDecoder().decode(payload)), claims);
 });
@@ -109,13 +111,27 @@ Deno.test("openStatement() refuses a statement dated further ahead than clocks m
   refuses("not-yet-valid", () => openStatement(text, { ...toAgent, nowMs: nowMs - CLOCK_SKEW_MS_MAX - 1 }));
 });
 
-Deno.test("openStatement() refuses a kind that the sender's role may not send or mine not receive", () => {
-  for (const kind of ["report.done", "directive.other"]) {
+Deno.test("openStatement() refuses a kind that the sender's role may not send, or that this door does not take", () => {
+  for (const kind of ["node.beat", "directive.other", "directive.retire"]) {
     const other = signStatement({ ...move, kind }, director);
     refuses("kind-not-allowed", () => openStatement(other, toAgent));
   }
-  const notClient = { ...toAgent, me: { fp: agent.fp, role: "director" } };
-  refuses("kind-not-allowed", () => openStatement(text, notClient));
+  const asNode = { ...toAgent, sender: () => ({ spki: director.spki, role: "node" }) };
+  refuses("kind-not-allowed", () => openStatement(text, asNode));
+});
+
+Deno.test("openStatement() lets an enrolment bring its own key, and only its own", () => {
+  const door: Receiver = {
+    ...toAgent,
+    kinds: { "enrol.system": "unknown" },
+    accepts: ["enrol.system"],
+    sender: (_kid, { body }) => ({ spki: Buffer.from(Object(body).identityKey, "base64"), role: "unknown" }),
+  };
+  const enrol = (identityKey: string) =>
+    signStatement({ ...move, kind: "enrol.system", body: { identityKey } }, director);
+  assert.equal(openStatement(enrol(Buffer.from(director.spki).toString("base64")), door).from, director.fp);
+  refuses("bad-key", () => openStatement(enrol(Buffer.from(agent.spki).toString("base64")), door));
+  refuses("bad-key", () => openStatement(enrol(""), door));
 });
 
 Deno.test("openStatement() refuses kinds that every object has by inheritance", async () => {
@@ -128,7 +144,7 @@ Deno.test("openStatement() refuses kinds that every object has by inheritance", 
 Deno.test("openStatement() refuses a forwarded statement and one for another cluster", () => {
   refuses(
     "wrong-recipient",
-    () => openStatement(text, { ...toAgent, me: { fp: seeded(4).fp, role: "client" } }),
+    () => openStatement(text, { ...toAgent, me: seeded(4).fp }),
   );
   refuses("wrong-cluster", () => openStatement(text, { ...toAgent, cluster: "c-other" }));
 });
@@ -142,10 +158,11 @@ Deno.test("openStatement() refuses an unknown sender and another's signature", a
   refuses("unknown-sender", () => openStatement(signStatement(move, seeded(4)), toAgent));
   const forged = await signRaw(JSON.stringify(claims), header, seeded(4));
   refuses("bad-signature", () => openStatement(forged, toAgent));
+  refuses("bad-signature", () => openStatement(text, { ...toAgent, verify: () => false }));
 });
 
 Deno.test("openStatement() refuses any header but the exact one", async () => {
-  const jwk = await exportJWK(director.publicKey);
+  const jwk = await exportJWK(publicKeyFromSpki(director.spki));
   const headers = [
     { ...header, jwk },
     { ...header, crit: ["b"], b: 1 },
@@ -168,9 +185,8 @@ Deno.test("openStatement() refuses alg none, and HS256 keyed with the public key
   const none = toBase64url(JSON.stringify({ ...header, alg: "none" }));
   refuses("bad-header", () => openStatement(`${none}.${payload}.${signature}`, toAgent));
 
-  const spki = director.publicKey.export({ format: "der", type: "spki" });
   const hs256 = await new CompactSign(new TextEncoder().encode(JSON.stringify(claims)))
-    .setProtectedHeader({ ...header, alg: "HS256" }).sign(spki);
+    .setProtectedHeader({ ...header, alg: "HS256" }).sign(director.spki);
   refuses("malformed", () => openStatement(hs256, toAgent)); // 32 bytes are no Ed25519 signature
   const padded = hs256.slice(0, hs256.lastIndexOf(".")) + "." + signature;
   refuses("bad-header", () => openStatement(padded, toAgent));
@@ -218,7 +234,7 @@ Deno.test("openStatement() refuses claims that are missing, unknown or of anothe
 });
 
 Deno.test("openStatement() refuses text out of form before it looks at a key", async () => {
-  const untouched: Receiver = { ...toAgent, sender: () => assert.fail("asked for a key") };
+  const untouched: Receiver = { ...toAgent, sender: () => assert.fail("asked for a sender") };
   const [head, payload, signature] = text.split(".");
   const bad = [
     "",
@@ -233,7 +249,7 @@ Deno.test("openStatement() refuses text out of form before it looks at a key", a
   for (const form of bad) refuses("malformed", () => openStatement(form, untouched));
   for (const bytes of [Uint8Array.of(0xff), "[]", "null", "{", "\ufeff{}"]) {
     const signed = await signRaw(bytes);
-    refuses("malformed", () => openStatement(signed, toAgent));
+    refuses("malformed", () => openStatement(signed, untouched));
   }
 });
 
