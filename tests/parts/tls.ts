@@ -2,8 +2,8 @@
 import { run, which } from "./command.ts";
 import { ensureDebian } from "./debian.ts";
 
+/** Paths of PEM files. */
 export interface Certificate {
-  /** PEM files. */
   caFile: string;
   certFile: string;
   keyFile: string;
@@ -15,9 +15,10 @@ export async function makeCertificate(
   names: string[] = ["localhost", "127.0.0.1"],
 ): Promise<Certificate> {
   await ensureDebian({ packages: ["openssl"], present: async () => await which("openssl") !== null });
-  const [caFile, caKey, certFile, keyFile] = ["ca.pem", "ca.key", "server.pem", "server.key"]
-    .map((name) => `${folder}/${name}`) as [string, string, string, string];
-  const alternatives = names.map((name) => `${/^[\d.]+$|:/.test(name) ? "IP" : "DNS"}:${name}`).join(",");
+  const caFile = `${folder}/ca.pem`;
+  const caKey = `${folder}/ca.key`;
+  const certFile = `${folder}/server.pem`;
+  const keyFile = `${folder}/server.key`;
   const fresh = [
     "req",
     "-x509",
@@ -29,17 +30,11 @@ export async function makeCertificate(
     "-days",
     "2",
   ];
-  const constraint = (text: string) => ["-addext", `basicConstraints=critical,${text}`];
   await run("openssl", [...fresh, "-subj", "/CN=Test CA", "-keyout", caKey, "-out", caFile]);
-  const signed = [
-    "-CA",
-    caFile,
-    "-CAkey",
-    caKey,
-    "-addext",
-    `subjectAltName=${alternatives}`,
-    ...constraint("CA:FALSE"),
-  ];
+
+  const alternatives = names.map((name) => `${/^[\d.]+$|:/.test(name) ? "IP" : "DNS"}:${name}`).join(",");
+  const extensions = [`subjectAltName=${alternatives}`, "basicConstraints=critical,CA:FALSE"];
+  const signed = ["-CA", caFile, "-CAkey", caKey, ...extensions.flatMap((text) => ["-addext", text])];
   await run("openssl", [
     ...fresh,
     "-subj",
