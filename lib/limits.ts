@@ -13,6 +13,19 @@ export const STORE_TX_ATTEMPTS_MAX = 20;
 export const STORE_BUSY_WAIT_MS_MAX = 10_000;
 /** How long a token (see `lib/store/store.ts`) is remembered before the sweep may forget it. */
 export const STORE_TOKEN_KEEP_MS = 24 * 3_600_000;
+export const STORE_TOKEN_CHARS_MAX = 128;
+export const STORE_TOKEN_SWEEP_MAX = 1_000;
+/** A transaction older than this may find that its snapshot is gone. */
+export const STORE_SNAPSHOT_MS_MAX = 30_000;
+export const STORE_CLOSE_WAIT_MS_MAX = 10_000;
+export const STORE_BUSY_BACKOFF_MS_MAX = 32;
+export const STORE_CONFLICT_BACKOFF_MS_MAX = 512;
+/** How many entries one page of `scanEntries()` holds. */
+export const STORE_PAGE_ENTRIES = 1_000;
+/** How many writes of several transactions share one commit of the embedded store. */
+export const STORE_GROUP_WRITES_MAX = 10_000;
+/** How many past values the embedded store removes at once; it does so after half as many writes. */
+export const STORE_PRUNE_ROWS_MAX = 2_000;
 
 // Bus
 export const BUS_MESSAGE_BYTES_MAX = 512 * 1024;
@@ -54,5 +67,7 @@ export const POOLED_EXPIRE_MS = 24 * 3_600_000;
 export const NODE_CAPACITY = 10_000;
 export const MOVES_BATCH_MAX = 500;
 export const MOVE_MS_MAX = 15 * 60_000;
+/** How long an old profile stays on its node after a move, as the way back. */
+export const RETIRE_AFTER_MS = 24 * 3_600_000;
 export const LONG_POLL_MS = 25_000;
 export const OUTBOX_FETCH_MAX = 100;

@@ -33,7 +33,8 @@ export const nodeMachine: Machine<NodeState, NodeEvent> = {
   failed: { stage: "staging", remove: "removed" },
   accepted: { cordon: "cordoned", drain: "draining", lose: "lost" },
   cordoned: { uncordon: "accepted", drain: "draining", lose: "lost" },
-  draining: { undrain: "cordoned", emptied: "drained", lose: "lost" },
+  // Draining again plans for those that came back or were stuck the first time.
+  draining: { drain: "draining", undrain: "cordoned", emptied: "drained", lose: "lost" },
   drained: { uncordon: "accepted", remove: "removed", lose: "lost" },
   // Draining a lost node is how its systems are recovered: they are re-pointed without it.
   lost: { drain: "draining", remove: "removed" },

@@ -2,8 +2,9 @@
  * What agents and functions say to each other. All of it is signed: from agents as statements (bus) or with a
  * request proof (HTTP), to agents as statements from the cluster's key.
  *
- * P1. Directives come from an outbox numbered per recipient: an agent acts on number n once, in order, and asks for
- *     what comes after the last one that it has done. Losing a hint or an answer only means asking again.
+ * P1. Directives come from an outbox numbered per recipient: an agent acts on each number once, in rising order (gaps
+ *     are entries that were withdrawn), and asks for what comes after the last one that it has done. Losing a hint or
+ *     an answer only means asking again.
  * P2. A report names its directive; reporting twice does no harm.
  * P3. A client agent refuses a `directive.move` whose epoch is not above the last that it followed.
  */
@@ -100,17 +101,28 @@ export const DirectiveKeyForget = z.object({ plan: z.string(), system: ClusterId
 /** To a node agent: remove profiles (NO_CLEANUP) and keys of systems that live elsewhere now, as one batch. */
 export const DirectiveRetire = z.object({ minionIds: z.array(MinionId).min(1).max(500) });
 
-/** An outbox entry as it lies in the store; the statement is signed when it is fetched. */
-export const OutboxEntry = z.discriminatedUnion("kind", [
+/** What can be told to an agent: a kind and its body. */
+export const Directive = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("directive.move"), body: DirectiveMove }),
   z.object({ kind: z.literal("directive.key.accept"), body: DirectiveKeyAccept }),
   z.object({ kind: z.literal("directive.key.forget"), body: DirectiveKeyForget }),
   z.object({ kind: z.literal("directive.retire"), body: DirectiveRetire }),
-]).and(z.object({ v: z.literal(1), seq: z.int().min(1), epoch: z.int().nullable(), atMs: TimeMs }));
+]);
+export type Directive = z.infer<typeof Directive>;
+
+/** A directive in the store's outbox; its statement is signed when it is fetched. Numbers may have gaps. */
+export const OutboxEntry = Directive.and(
+  z.object({ v: z.literal(1), seq: z.int().min(1), epoch: z.int().nullable(), atMs: TimeMs }),
+);
 export type OutboxEntry = z.infer<typeof OutboxEntry>;
 
-/** Highest number given to a recipient, and the highest that it reported done. */
-export const OutboxHead = z.object({ v: z.literal(1), last: z.int().min(0), done: z.int().min(0) });
+/** Of one recipient: highest number given, highest that it was handed, highest that it has done. */
+export const OutboxHead = z.object({
+  v: z.literal(1),
+  last: z.int().min(0),
+  sent: z.int().min(0),
+  done: z.int().min(0),
+});
 export type OutboxHead = z.infer<typeof OutboxHead>;
 
 /** Body of `node.fetch`, and the query of `GET /v1/directives`. */

@@ -170,9 +170,9 @@ export type Counts = z.infer<typeof Counts>;
 export const Plan = z.object({
   v: z.literal(1),
   id: z.string(),
-  kind: z.enum(["drain", "move", "rebalance"]),
+  kind: z.enum(["drain", "move"]),
   state: PlanState,
-  /** The node that is drained or filled; null for a move of one system. */
+  /** The node that is drained; null for a move of one system. */
   node: Fp.nullable(),
   budget: Budget,
   counts: Counts,
@@ -189,8 +189,34 @@ export const Plan = z.object({
 });
 export type Plan = z.infer<typeof Plan>;
 
+/** Last sign of life of a client agent. */
+export const SystemBeatRecord = z.object({
+  v: z.literal(1),
+  atMs: TimeMs,
+  rttMs: z.number().nullable(),
+  master: z.string().nullable(),
+  epoch: z.int().min(0),
+});
+export type SystemBeatRecord = z.infer<typeof SystemBeatRecord>;
+
+/** A row of a node's database as change capture last saw it; `row` is null after a delete (a tombstone). */
+export const Row = z.object({
+  v: z.literal(1),
+  /** (origin number, commit LSN, index) as text that orders like the position. */
+  position: z.string(),
+  atMs: TimeMs,
+  row: z.record(z.string(), z.string().nullable()).nullable(),
+});
+export type Row = z.infer<typeof Row>;
+
 /** An old profile and minion key that a node shall forget after the grace time. */
-export const Retire = z.object({ v: z.literal(1), minionId: MinionId, afterMs: TimeMs });
+export const Retire = z.object({
+  v: z.literal(1),
+  node: Fp,
+  system: ClusterId,
+  minionId: MinionId,
+  afterMs: TimeMs,
+});
 export type Retire = z.infer<typeof Retire>;
 
 /** A credential of people and automation; the secret half is kept as its SHA-256 only. */

@@ -7,6 +7,7 @@ import type { Bus } from "../bus/bus.ts";
 import type { Log } from "../log.ts";
 import type { Crypt, Net, Probe, Scope, Signer } from "../seams.ts";
 import type { Store } from "../store/store.ts";
+import type { Lanes } from "./lanes.ts";
 
 /** Counters and gauges by name; the host owns the registry and adds the function's name as a label. */
 export interface Meter {
@@ -31,4 +32,6 @@ export interface Context {
   cluster: string;
   /** Name of this replica, unique in the cluster and stable over restarts: its audit lane and lease holder. */
   replica: string;
+  /** One pool per process, made of `replica`. */
+  lanes: Lanes;
 }

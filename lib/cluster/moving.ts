@@ -1,0 +1,237 @@
+/**
+ * The life of a move: each function is one transition with all its effects, in the caller's transaction.
+ *
+ *   queued ─start→ preparing ─prepared→ switching ─arrived→ settling ─settled→ there
+ *      └──────────────┴─────── giveUp ─────┘ → back
+ *
+ * In: a `Change` and names (plan, system), not events; every function does nothing when the move is not in the state
+ * that it leaves, so lost, repeated and reordered reports do no harm.
+ * V1. At every instant one node owns a system: ownership goes over in `settle`, with its indexes and loads.
+ * V2. A place on the target is taken when the move is planned and given back when it ends `back`.
+ * V3. A system has at most one open move (`move-of/<id>`).
+ * V4. The directive carries a new epoch; whoever holds an older one is refused.
+ * Source: design.md section 7.
+ */
+import { assert } from "../errors.ts";
+import { DIRECTIVE_MS, MOVE_MS_MAX, RETIRE_AFTER_MS } from "../limits.ts";
+import type { Write } from "../store/store.ts";
+import { EMPTY } from "../store/record.ts";
+import type { Change } from "./change.ts";
+import { keys } from "./keys.ts";
+import { moveMachine, next, systemMachine } from "./machines.ts";
+import { post, withdraw } from "./outbox.ts";
+import { getText, loads, moves, nodeByFp, nodes, putText, retires, systemById, systems } from "./records.ts";
+import type { Move, System } from "./types.ts";
+
+/** Plans a move: takes the place on `to` and queues it. Null when the system already has an open move (V3). */
+export async function queueMove(
+  { tx }: Change,
+  plan: string,
+  system: System,
+  to: string,
+): Promise<Move | null> {
+  if (await getText(tx, keys.moveOf(system.id)) !== null) return null;
+  const move: Move = {
+    v: 1,
+    plan,
+    system: system.id,
+    from: system.node,
+    to,
+    state: "queued",
+    epoch: null,
+    seq: null,
+    seen: false,
+    deadlineAtMs: null,
+    reason: "",
+  };
+  await addLoad(tx, to, 1);
+  moves.put(tx, move, plan, system.id);
+  tx.put(keys.moveQueued(plan, system.id), EMPTY);
+  putText(tx, keys.moveOf(system.id), plan);
+  return move;
+}
+
+/** Begins a queued move: the target is told to accept the minion's key ahead of its arrival. */
+export async function startMove(change: Change, plan: string, id: number): Promise<void> {
+  const move = await openMove(change, plan, id, "queued");
+  if (move === null) return;
+  const system = await systemById(change.tx, id);
+  assert(system.minionKey !== null, `a system with a queued move has a client agent (system ${id})`);
+  // A system that no node owns yet stays `new` until it settles.
+  if (system.state !== "new") {
+    enter(
+      change,
+      { ...system, state: next(systemMachine, system.state, "move", `system ${id}`) },
+      "move",
+      move,
+    );
+  }
+  await post(change, move.to, {
+    kind: "directive.key.accept",
+    body: { plan, system: id, minionId: system.minionId, minionKey: system.minionKey },
+  });
+  change.tx.delete(keys.moveQueued(plan, id));
+  change.tx.put(keys.moveActive(plan, id), EMPTY);
+  advance(change, { ...move, state: next(moveMachine, move.state, "start", `move of system ${id}`) });
+}
+
+/** The target has accepted the key: the client agent is told to switch, with a new epoch (V4). */
+export async function prepared(change: Change, plan: string, id: number): Promise<void> {
+  const move = await openMove(change, plan, id, "preparing");
+  if (move === null) return;
+  const system = await systemById(change.tx, id);
+  const node = await nodeByFp(change.tx, move.to);
+  assert(system.fp !== null, `a system under way has a client agent (system ${id})`);
+  const epoch = system.epoch + 1;
+  const seq = await post(change, system.fp, {
+    kind: "directive.move",
+    body: { plan, system: id, node: move.to, master: node.master, masterKey: node.masterKey },
+  }, epoch);
+  systems.put(change.tx, { ...system, epoch, revision: system.revision + 1 }, id);
+  advance(change, {
+    ...move,
+    epoch,
+    seq,
+    state: next(moveMachine, move.state, "prepared", `move of system ${id}`),
+  });
+}
+
+/** The client agent says that the new master answers. Settled at once when the target's database knows it, too. */
+export async function arrived(change: Change, plan: string, id: number, epoch: number): Promise<void> {
+  const move = await openMove(change, plan, id, "switching");
+  if (move === null || move.epoch !== epoch) return;
+  const settling = { ...move, state: next(moveMachine, move.state, "arrived", `move of system ${id}`) };
+  if (move.seen) await settle(change, settling);
+  else advance(change, settling);
+}
+
+/** The database of `node` shows the system: the last proof that an open move to it waits for. */
+export async function seenOn(change: Change, id: number, node: string): Promise<void> {
+  const plan = await getText(change.tx, keys.moveOf(id));
+  const move = plan === null ? null : await moves.get(change.tx, plan, id);
+  if (move === null || move.to !== node || move.seen) return;
+  if (move.state === "settling") await settle(change, { ...move, seen: true });
+  else moves.put(change.tx, { ...move, seen: true }, move.plan, id);
+}
+
+/** Ownership goes over (V1); the old profile is kept for RETIRE_AFTER_MS, since it is the way back. */
+export async function settle(change: Change, move: Move): Promise<void> {
+  const { tx, nowMs } = change;
+  const system = await systemById(tx, move.system);
+  const event = system.state === "new" ? "bind" : "settle";
+  if (system.node !== null) {
+    tx.delete(keys.onNode(system.node, system.id));
+    await addLoad(tx, system.node, -1);
+    retires.put(
+      tx,
+      {
+        v: 1,
+        node: system.node,
+        system: system.id,
+        minionId: system.minionId,
+        afterMs: nowMs + RETIRE_AFTER_MS,
+      },
+      system.node,
+      system.id,
+    );
+  }
+  // A system that comes back before its old profile was retired keeps that profile.
+  retires.delete(tx, move.to, system.id);
+  tx.put(keys.onNode(move.to, system.id), EMPTY);
+  const target = await nodes.get(tx, move.to);
+  enter(
+    change,
+    {
+      ...system,
+      node: move.to,
+      zone: target?.zone ?? system.zone,
+      state: next(systemMachine, system.state, event, `system ${system.id}`),
+    },
+    event,
+    move,
+  );
+  end(change, { ...move, state: next(moveMachine, move.state, "settled", `move of system ${system.id}`) });
+}
+
+/**
+ * Ends a move where it began. False when that cannot be done: the client agent has the directive already, and only
+ * its own report tells where it is (`told` says that this is that report).
+ */
+export async function giveUp(
+  change: Change,
+  plan: string,
+  id: number,
+  { reason, told = false }: { reason: string; told?: boolean },
+): Promise<boolean> {
+  const move = await moves.get(change.tx, plan, id);
+  if (move === null || move.state === "there" || move.state === "back") return true;
+  if (move.state === "settling") return false;
+  const system = await systemById(change.tx, id);
+  if (move.state === "switching" && !told) {
+    assert(move.seq !== null && system.fp !== null, `a switching move has its directive (system ${id})`);
+    if (!await withdraw(change.tx, system.fp, move.seq)) return false;
+  }
+  if (move.state !== "queued") {
+    await post(change, move.to, {
+      kind: "directive.key.forget",
+      body: { plan, system: id, minionId: system.minionId },
+    });
+  }
+  if (system.state === "moving") await returnSystem(change, system, move, reason);
+  await addLoad(change.tx, move.to, -1);
+  end(change, { ...move, reason, state: next(moveMachine, move.state, "give-up", `move of system ${id}`) });
+  return true;
+}
+
+async function returnSystem(change: Change, system: System, move: Move, reason: string): Promise<void> {
+  const owner = system.node === null ? null : await nodes.get(change.tx, system.node);
+  const event = owner === null || owner.state === "lost" ? "orphan" : "return";
+  const state = next(systemMachine, system.state, event, `system ${system.id}`);
+  enter(change, { ...system, state, reason }, event, move);
+}
+
+/** The system's move in state `state`; null when it has gone on, or is none. */
+async function openMove(
+  { tx }: Change,
+  plan: string,
+  id: number,
+  state: Move["state"],
+): Promise<Move | null> {
+  const move = await moves.get(tx, plan, id);
+  return move?.state === state ? move : null;
+}
+
+function enter({ tx, record }: Change, system: System, event: string, move: Move): void {
+  systems.put(tx, {
+    ...system,
+    generation: system.generation + 1,
+    revision: system.revision + 1,
+  }, system.id);
+  record({
+    what: `system.${event}`,
+    target: `system:${system.id}`,
+    why: system.reason || `plan ${move.plan}`,
+    detail: { plan: move.plan, from: move.from, to: move.to, epoch: system.epoch },
+  });
+}
+
+/** Writes the move in its new state. After a directive the agent has as long as the directive is valid. */
+function advance({ tx, nowMs }: Change, move: Move): void {
+  const waitMs = move.state === "switching" ? DIRECTIVE_MS : MOVE_MS_MAX;
+  moves.put(tx, { ...move, deadlineAtMs: nowMs + waitMs }, move.plan, move.system);
+}
+
+function end({ tx }: Change, move: Move): void {
+  moves.put(tx, { ...move, deadlineAtMs: null }, move.plan, move.system);
+  tx.delete(keys.moveQueued(move.plan, move.system));
+  tx.delete(keys.moveActive(move.plan, move.system));
+  tx.delete(keys.moveOf(move.system));
+  putText(tx, keys.moveEnded(move.plan, move.system), move.state);
+}
+
+/** Changes how many systems are placed on a node; see `keys.load`. */
+export async function addLoad(tx: Write, fp: string, by: number): Promise<void> {
+  const placed = (await loads.get(tx, fp))?.placed ?? 0;
+  assert(placed + by >= 0, `a node's load is never negative (node ${fp})`);
+  loads.put(tx, { v: 1, placed: placed + by }, fp);
+}
