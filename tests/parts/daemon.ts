@@ -7,11 +7,13 @@
  *     leave the group. `kill()` and `stop()` resolve only when no member is left.
  * D2. When the starting process dies, by whatever signal, a keeper kills the daemon and removes its folder.
  */
+import { dirname } from "node:path";
 import { messageOf, SalarError } from "../../lib/errors.ts";
 import { exists } from "./cache.ts";
 import { signalGroup, tail } from "./command.ts";
 import { waitFor } from "./wait.ts";
 
+const START_MS_MAX = 30_000;
 const KILL_MS_MAX = 10_000;
 
 /** Everything needed to start a server again, as JSON. */
@@ -27,8 +29,11 @@ export interface DaemonSpec {
   stopSignal?: Deno.Signal;
   /** How long a server may take to obey `stopSignal` before it is killed. */
   graceMs?: number;
-  /** Files that a killed server leaves behind and that stop its next start. */
-  staleFiles?: string[];
+  /**
+   * The pid file that the server itself writes: it has started once this is there. It and its `*.pid`
+   * neighbours, which a killed server leaves behind and which stop its next start, are removed before one.
+   */
+  ownPidFile?: string;
 }
 
 /** What each starter returns, beside what is particular to its server. */
@@ -80,11 +85,10 @@ export async function partFolder(name: string, owner?: { uid: number; gid: numbe
 }
 
 /** Starts the server and waits until `ready()` is true. Throws with the end of its log when it dies or is late. */
-export async function startDaemon(
-  spec: DaemonSpec,
-  { ready, limitMs = 30_000 }: { ready: () => Promise<boolean>; limitMs?: number },
-): Promise<void> {
-  for (const file of spec.staleFiles ?? []) await Deno.remove(file).catch(() => {});
+export async function startDaemon(spec: DaemonSpec, ready: () => Promise<boolean>): Promise<void> {
+  const { ownPidFile } = spec;
+  if (ownPidFile) await removePidFiles(dirname(ownPidFile));
+  const isUp = async () => (!ownPidFile || await exists(ownPidFile)) && await ready();
   const { uid, gid } = spec;
   const child = new Deno.Command("/bin/sh", {
     args: ["-c", 'echo $$ >"$0.pid"; exec "$@" >>"$0.log" 2>&1', spec.name, spec.command, ...spec.args],
@@ -103,8 +107,8 @@ export async function startDaemon(
   try {
     const up = await waitFor(
       `${spec.name} ready`,
-      limitMs,
-      async () => ended ? "ended" : await ready() && "ready",
+      START_MS_MAX,
+      async () => ended ? "ended" : await isUp() && "up",
     );
     if (up === "ended") throw new SalarError("unavailable", "it ended at once");
   } catch (error) {
@@ -142,6 +146,13 @@ export async function killDaemon(spec: DaemonSpec): Promise<void> {
 /** True while a member of the server lives. */
 export async function isRunning(spec: DaemonSpec): Promise<boolean> {
   return members(spec.folder, await groupOf(spec)).length > 0;
+}
+
+async function removePidFiles(folder: string): Promise<void> {
+  if (!await exists(folder)) return;
+  for await (const { name } of Deno.readDir(folder)) {
+    if (name.endsWith(".pid")) await Deno.remove(`${folder}/${name}`);
+  }
 }
 
 async function groupOf(spec: DaemonSpec): Promise<number | null> {

@@ -7,7 +7,7 @@
 import { type DaemonSpec, isRunning, killDaemon, startDaemon, stopDaemon } from "./daemon.ts";
 
 async function main([specFile, action]: string[]): Promise<number> {
-  const start = (spec: DaemonSpec) => startDaemon(spec, { ready: () => isRunning(spec) });
+  const start = (spec: DaemonSpec) => startDaemon(spec, () => isRunning(spec));
   const actions: Record<string, (spec: DaemonSpec) => Promise<void>> = {
     start,
     stop: stopDaemon,

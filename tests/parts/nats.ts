@@ -160,7 +160,7 @@ function natsServer({ server, name, folder, port, config, scheme }: ServerOption
   const start = async () => {
     await Deno.mkdir(own, { recursive: true });
     await Deno.writeTextFile(`${own}/server.conf`, config, { mode: 0o600 });
-    await startDaemon(spec, { ready });
+    await startDaemon(spec, ready);
   };
   const stop = () => stopDaemon(spec);
   const node = {

@@ -89,7 +89,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
 
   try {
     await createCluster({ binaries, dataFolder, folder: folder.path, password, owner });
-    await startDaemon(spec, { ready: isReady });
+    await startDaemon(spec, isReady);
   } catch (error) {
     await stop();
     throw error;
@@ -113,7 +113,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
     kill: () => killDaemon(spec),
     async restart() {
       await stopDaemon(spec);
-      await startDaemon(spec, { ready: isReady });
+      await startDaemon(spec, isReady);
     },
     stop,
     [Symbol.asyncDispose]: stop,

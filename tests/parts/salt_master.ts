@@ -76,12 +76,11 @@ export async function startSaltMaster(options: SaltMasterOptions): Promise<SaltM
     command,
     args: [...args, "-c", configFolder],
     graceMs: 5_000,
-    staleFiles: [`${root}/run/salt-master.pid`],
+    ownPidFile: `${root}/run/salt-master.pid`,
   };
-  const start = () =>
-    startDaemon(spec, {
-      ready: async () => await isListening(address, PUBLISH_PORT) && await isListening(address, RETURN_PORT),
-    });
+  const isReady = async () =>
+    await isListening(address, PUBLISH_PORT) && await isListening(address, RETURN_PORT);
+  const start = () => startDaemon(spec, isReady);
   const stop = async () => {
     await stopDaemon(spec);
     await folder.remove();

@@ -86,12 +86,12 @@ export async function startSaltMinion(options: SaltMinionOptions): Promise<SaltM
     folder: root,
     command,
     args: [...args, "-c", configFolder],
-    graceMs: 10_000,
-    staleFiles: [`${root}/run/salt-minion.pid`, `${root}/run/process_responsibility_minion.pid`],
+    graceMs: 3_000, // of the 5 to 10 s that it would take
+    ownPidFile: `${root}/run/salt-minion.pid`,
   };
   const specFile = `${root}/daemon.json`;
   await Deno.writeTextFile(specFile, JSON.stringify(spec));
-  const start = () => startDaemon(spec, { ready: () => exists(`${pkiFolder}/minion.pub`) });
+  const start = () => startDaemon(spec, () => exists(`${pkiFolder}/minion.pub`));
   const stop = async () => {
     await killDaemon(spec); // it takes 5 to 10 s over a polite stop, and its folder goes away anyway
     await folder.remove();
