@@ -36,6 +36,23 @@ export const BUS_DEDUPE_WINDOW_MS = 120_000;
 export const BUS_REQUEST_MS = 5_000;
 /** How long `publish` waits for a lost connection, and `append` for its acknowledgement. */
 export const BUS_APPEND_MS = 15_000;
+/** One try of an append, an ack or a stream call, of those that fit in BUS_APPEND_MS. */
+export const BUS_ATTEMPT_MS = 2_000;
+/** Pause between two tries, doubled up to the second. */
+export const BUS_RETRY_MS = 50;
+export const BUS_RETRY_MS_MAX = 1_000;
+export const BUS_CONNECT_MS = 5_000;
+export const BUS_RECONNECT_MS = 250;
+/** A server that answers no ping for twice this is taken for dead. */
+export const BUS_PING_MS = 10_000;
+/** Published bytes after which the client waits until the server has read them. */
+export const BUS_UNFLUSHED_BYTES_MAX = 4 * 1024 * 1024;
+/** How long one pull request of a consumer stands, and how often the server says that it does. */
+export const BUS_PULL_MS = 30_000;
+export const BUS_PULL_HEARTBEAT_MS = 5_000;
+/** One fetch of a replay. */
+export const BUS_REPLAY_BATCH = 256;
+export const BUS_REPLAY_BATCH_BYTES_MAX = 8 * 1024 * 1024;
 /** Handlers of one subscription that run at once; what comes meanwhile waits in order. */
 export const BUS_HANDLERS_MAX = 256;
 /** Core messages that wait at one subscription; the oldest is dropped for the next (core is at most once). */
@@ -56,6 +73,8 @@ export const PAGE_LIMIT = 100;
 // Trust (cluster-wide)
 export const ENVELOPE_BYTES_MAX = 256 * 1024;
 export const CLOCK_SKEW_MS_MAX = 120_000;
+/** How long an enrolment challenge may be answered. */
+export const NONCE_MS = 60_000;
 export const JOIN_TOKEN_MS = 3_600_000;
 export const DIRECTIVE_MS = 3_600_000;
 export const IDEMPOTENCY_KEEP_MS = 24 * 3_600_000;
@@ -65,9 +84,35 @@ export const HEARTBEAT_MS = 5_000;
 export const NODE_GRACE_MS = 30_000;
 export const POOLED_EXPIRE_MS = 24 * 3_600_000;
 export const NODE_CAPACITY = 10_000;
+/** How far above its fair share placement may take a node (cluster-wide). */
+export const PLACEMENT_SLACK_PERCENT = 10;
 export const MOVES_BATCH_MAX = 500;
+/** How many moves and stuck systems a preview names; it counts them all. */
+export const PREVIEW_MOVES_MAX = 100;
 export const MOVE_MS_MAX = 15 * 60_000;
 /** How long an old profile stays on its node after a move, as the way back. */
 export const RETIRE_AFTER_MS = 24 * 3_600_000;
 export const LONG_POLL_MS = 25_000;
 export const OUTBOX_FETCH_MAX = 100;
+
+// Node agent
+export const CHANGES_PER_MESSAGE_MAX = 1_000;
+/** JSON of one `Changes`: in a statement it grows by 4/3 (base64url) and by claims, header and signature. */
+export const CHANGES_BYTES_MAX = ENVELOPE_BYTES_MAX * 3 / 4 - 2_048;
+/** Parts of transactions that wait for the bus before the database is asked to wait. */
+export const CAPTURE_IN_FLIGHT_MAX = 64;
+/** How often the database is told what is confirmed; it ends a connection that says nothing for a minute. */
+export const CAPTURE_STATUS_MS = 1_000;
+/** How often the confirmed position goes to disk, to notice a database that was set back. */
+export const CAPTURE_SAVE_MS = 10_000;
+export const CAPTURE_BACKOFF_MS = 250;
+export const CAPTURE_BACKOFF_MS_MAX = 30_000;
+export const COPY_ROWS_PER_FETCH = 1_000;
+/** How long setup waits for the lock of a table: Uyuni's own writers queue behind it. */
+export const SETUP_LOCK_MS = 3_000;
+/** Without a hint, directives are asked for this often. */
+export const NODE_FETCH_MS = 5_000;
+export const NODE_BACKOFF_MS = 500;
+export const NODE_BACKOFF_MS_MAX = 30_000;
+/** How long the facts of a heartbeat may take to read; then the last known ones are sent. */
+export const NODE_FACTS_MS = 4_000;
