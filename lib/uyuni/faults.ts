@@ -49,6 +49,7 @@ export const FAULTS = {
   "bad-channel": { code: -211, thrown: HANDLER },
   "bad-entitlement": { code: -212, thrown: HANDLER },
   "bad-argument": { code: -12, thrown: HANDLER },
+  "systems-not-deleted": { code: 1003, thrown: HANDLER },
   "bad-channel-name": { code: 1200, thrown: HANDLER },
   "bad-channel-label": { code: 1201, thrown: HANDLER },
   "bad-channel-parent": { code: 1202, thrown: HANDLER },
