@@ -66,6 +66,22 @@ export const HANDLER_ATTEMPTS_MAX = 20;
 export const HANDLER_MS_MAX = 30_000;
 export const DRAIN_MS_MAX = 20_000;
 export const LEASE_MS = 10_000;
+/** How often a host asks whether its store and bus are there, and how long it waits for the answer. */
+export const HEALTH_MS = 1_000;
+export const HEALTH_WAIT_MS = 2_000;
+/** When somebody whose request or message met the end of a replica may ask another one. */
+export const DRAIN_RETRY_MS = 0;
+export const HTTP_RETRY_AFTER_MS = 1_000;
+/** Inputs that wait for their batch, in batches; the bus holds back what comes meanwhile. */
+export const BATCHES_WAITING_MAX = 4;
+/** How long a token or an agent's key may be taken for good after it was revoked. */
+export const CREDENTIAL_CACHE_MS = 5_000;
+export const CREDENTIAL_CACHE_MAX = 10_000;
+/** Nonces of request proofs that are remembered per replica, for twice CLOCK_SKEW_MS_MAX. */
+export const PROOF_NONCES_MAX = 200_000;
+export const IDEMPOTENCY_KEY_CHARS_MAX = 128;
+export const IDEMPOTENCY_SWEEP_MAX = 1_000;
+export const SWEEP_MS = 60_000;
 export const HTTP_BODY_BYTES_MAX = 1024 * 1024;
 export const PAGE_LIMIT_MAX = 1_000;
 export const PAGE_LIMIT = 100;
@@ -76,6 +92,9 @@ export const CLOCK_SKEW_MS_MAX = 120_000;
 /** How long an enrolment challenge may be answered. */
 export const NONCE_MS = 60_000;
 export const JOIN_TOKEN_MS = 3_600_000;
+/** Longest life of an API token: 90 days. */
+export const API_TOKEN_MS_MAX = 90 * 24 * 3_600_000;
+/** How long a directive may be begun after it was handed out. */
 export const DIRECTIVE_MS = 3_600_000;
 export const IDEMPOTENCY_KEEP_MS = 24 * 3_600_000;
 
@@ -88,6 +107,8 @@ export const NODE_CAPACITY = 10_000;
 export const PLACEMENT_SLACK_PERCENT = 10;
 export const MOVES_BATCH_MAX = 500;
 /** How many moves and stuck systems a preview names; it counts them all. */
+/** Systems that one page of a search looks at before it returns what it has. */
+export const SEARCH_SCAN_MAX = 20_000;
 export const PREVIEW_MOVES_MAX = 100;
 export const MOVE_MS_MAX = 15 * 60_000;
 /** How long an old profile stays on its node after a move, as the way back. */
@@ -116,3 +137,25 @@ export const NODE_BACKOFF_MS = 500;
 export const NODE_BACKOFF_MS_MAX = 30_000;
 /** How long the facts of a heartbeat may take to read; then the last known ones are sent. */
 export const NODE_FACTS_MS = 4_000;
+
+// Client agent
+/** Between two heartbeats of a system. */
+export const CLIENT_BEAT_MS = 60_000;
+/** First and longest wait after a failed round; the wait is drawn evenly below it (full jitter). */
+export const CLIENT_BACKOFF_MS = 1_000;
+export const CLIENT_BACKOFF_MS_MAX = 300_000;
+/** An empty answer that came sooner is not followed by the next poll before this. */
+export const CLIENT_POLL_MS_MIN = 1_000;
+/** For a request that is answered at once; a long poll gets `LONG_POLL_MS` on top. */
+export const CLIENT_REQUEST_MS = 15_000;
+/** Reports that wait to be acknowledged; the oldest gives way. */
+export const CLIENT_REPORTS_MAX = 100;
+/** How often an interrupted move is taken up again before it turns back. */
+export const MOVE_RESUMES_MAX = 3;
+export const MINION_RESTART_MS_MAX = 60_000;
+/** From the end of the restart to the proof that the master answers. */
+export const MINION_VERIFY_MS_MAX = 60_000;
+export const MINION_VERIFY_POLL_MS = 1_000;
+export const MINION_CONNECT_MS_MAX = 3_000;
+/** `salt-call` hangs for ever when its master is down or its key is wrong. */
+export const SALT_CALL_MS_MAX = 10_000;
