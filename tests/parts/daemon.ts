@@ -76,6 +76,7 @@ export async function partFolder(name: string, owner?: { uid: number; gid: numbe
   return {
     path,
     async remove() {
+      keeper.ref(); // from here on its end is waited for
       keeper.kill("SIGKILL");
       await keeper.status;
       await keeper.stdin.abort().catch(() => {}); // the reader is gone, which is what was wanted
@@ -88,7 +89,6 @@ export async function partFolder(name: string, owner?: { uid: number; gid: numbe
 export async function startDaemon(spec: DaemonSpec, ready: () => Promise<boolean>): Promise<void> {
   const { ownPidFile } = spec;
   if (ownPidFile) await removePidFiles(dirname(ownPidFile));
-  const isUp = async () => (!ownPidFile || await exists(ownPidFile)) && await ready();
   const { uid, gid } = spec;
   const child = new Deno.Command("/bin/sh", {
     args: ["-c", 'echo $$ >"$0.pid"; exec "$@" >>"$0.log" 2>&1', spec.name, spec.command, ...spec.args],
@@ -102,6 +102,8 @@ export async function startDaemon(spec: DaemonSpec, ready: () => Promise<boolean
     ...(gid !== undefined && { gid }),
   }).spawn();
   child.unref();
+  const isUp = async () =>
+    await groupOf(spec) === child.pid && (!ownPidFile || await exists(ownPidFile)) && await ready();
   let ended = false;
   child.status.then(() => ended = true);
   try {

@@ -46,6 +46,7 @@ export async function listenToSalt(salt: Salt, masterConfigFile: string): Promis
     wake.resolve();
   })();
   const close = async () => {
+    listener.ref();
     if (!ended) listener.kill("SIGKILL");
     await listener.status;
     await reading;

@@ -1,0 +1,18 @@
+/** Installs every part that the tests use, so that no test's own time limit pays for it. Present parts cost nothing. */
+import { which } from "./command.ts";
+import { ensureDebian } from "./debian.ts";
+import { ensureNats } from "./nats.ts";
+import { ensurePostgres } from "./postgres.ts";
+import { ensurePython } from "./python.ts";
+import { ensureSalt, SALT_LINES } from "./salt.ts";
+
+/** Resolves when all are there; throws the first `SalarError` that says what is missing and how to get it. */
+export async function installParts(): Promise<void> {
+  await ensureDebian({ packages: ["openssl"], present: async () => await which("openssl") !== null });
+  await ensurePostgres();
+  await ensurePython();
+  await ensureNats();
+  await Promise.all(SALT_LINES.map(ensureSalt)); // mostly waiting for downloads
+}
+
+if (import.meta.main) await installParts();
