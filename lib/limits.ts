@@ -99,6 +99,11 @@ export const DIRECTIVE_MS = 3_600_000;
 export const IDEMPOTENCY_KEEP_MS = 24 * 3_600_000;
 
 // Cluster
+/** Heartbeats of one batch, and how long the first of them waits. */
+export const BEAT_BATCH_MAX = 2_000;
+export const BEAT_BATCH_MS = 200;
+/** Row changes that one transaction applies. */
+export const CHANGES_SLICE_MAX = 200;
 export const HEARTBEAT_MS = 5_000;
 export const NODE_GRACE_MS = 30_000;
 export const POOLED_EXPIRE_MS = 24 * 3_600_000;
