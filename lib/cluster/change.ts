@@ -8,8 +8,9 @@
 import type { Context } from "../mesh/context.ts";
 import type { Write } from "../store/store.ts";
 import { subjects } from "../bus/subjects.ts";
-import { toBytes } from "../store/record.ts";
+import { EMPTY, toBytes } from "../store/record.ts";
 import { messageOf } from "../errors.ts";
+import { keys } from "./keys.ts";
 import { auditHeads, audits } from "./records.ts";
 import type { AuditEntry } from "./types.ts";
 
@@ -102,6 +103,7 @@ async function chain(
     head = { n: body.n, hash };
     const entry: AuditEntry = { ...body, hash };
     audits.put(tx, entry, lane, entry.n);
+    tx.put(keys.event(nowMs, lane, entry.n), EMPTY);
     return entry;
   });
   auditHeads.put(tx, head, lane);

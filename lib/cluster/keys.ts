@@ -26,6 +26,9 @@ export const keys = {
   beats: "beat/",
   /** How many systems are placed on a node, those on their way to it included. Placement locks it by writing it. */
   load: (fp: string) => `load/${fp}`,
+  /** Work index: a node was lost or came back, and its systems' states must follow; the value is a cursor. */
+  sweep: (fp: string) => `work/sweep/${fp}`,
+  sweeps: "work/sweep/",
 
   system: (id: number) => `system/${idText(id)}`,
   systems: "system/",
@@ -40,10 +43,16 @@ export const keys = {
 
   /** Global id ↔ (node, local id), by kind (`system`, `channel`). */
   idOf: (kind: string, fp: string, localId: number) => `id/${kind}/${fp}/${localId}`,
+  /** The other way round: the local id that a global id has on a node. */
+  localOf: (kind: string, fp: string, id: number) => `local/${kind}/${fp}/${idText(id)}`,
   /** A global id given away; holds the natural key that it stands for. */
   idTaken: (kind: string, id: number) => `id-taken/${kind}/${idText(id)}`,
   /** Natural key (channel label …) → global id. */
   idByName: (kind: string, name: string) => `id-by-name/${kind}/${name}`,
+
+  /** Work index: systems that no node owns and no move is taking anywhere. */
+  unplaced: (id: number) => `work/unplaced/${idText(id)}`,
+  unplacedAll: "work/unplaced/",
 
   plan: (id: string) => `plan/${id}`,
   plans: "plan/",
@@ -86,6 +95,11 @@ export const keys = {
   audits: "audit/",
   auditHead: (lane: string) => `audit-head/${lane}`,
   auditHeads: "audit-head/",
+
+  /** Index: audit entries of all lanes by time. Empty values. */
+  event: (atMs: number, lane: string, n: number) =>
+    `event/${String(atMs).padStart(13, "0")}/${lane}/${seqText(n)}`,
+  events: "event/",
 
   /** Gateway sessions by SHA-256 of their key. */
   session: (keyHash: string) => `session/${keyHash}`,

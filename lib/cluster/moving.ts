@@ -13,14 +13,25 @@
  * Source: design.md section 7.
  */
 import { assert } from "../errors.ts";
-import { DIRECTIVE_MS, MOVE_MS_MAX, RETIRE_AFTER_MS } from "../limits.ts";
+import { DIRECTIVE_MS, MOVE_MS_MAX, NODE_GRACE_MS, RETIRE_AFTER_MS } from "../limits.ts";
 import type { Write } from "../store/store.ts";
 import { EMPTY } from "../store/record.ts";
 import type { Change } from "./change.ts";
 import { keys } from "./keys.ts";
 import { moveMachine, next, systemMachine } from "./machines.ts";
 import { post, withdraw } from "./outbox.ts";
-import { getText, loads, moves, nodeByFp, nodes, putText, retires, systemById, systems } from "./records.ts";
+import {
+  beats,
+  getText,
+  loads,
+  moves,
+  nodeByFp,
+  nodes,
+  putText,
+  retires,
+  systemById,
+  systems,
+} from "./records.ts";
 import type { Move, System } from "./types.ts";
 
 /** Plans a move: takes the place on `to` and queues it. Null when the system already has an open move (V3). */
@@ -184,10 +195,15 @@ export async function giveUp(
 }
 
 async function returnSystem(change: Change, system: System, move: Move, reason: string): Promise<void> {
-  const owner = system.node === null ? null : await nodes.get(change.tx, system.node);
-  const event = owner === null || owner.state === "lost" ? "orphan" : "return";
+  const event = system.node === null || await isSilent(change, system.node) ? "orphan" : "return";
   const state = next(systemMachine, system.state, event, `system ${system.id}`);
   enter(change, { ...system, state, reason }, event, move);
+}
+
+/** No heartbeat for the grace time: whatever state the node is in, it serves nobody. */
+export async function isSilent({ tx, nowMs }: Pick<Change, "tx" | "nowMs">, fp: string): Promise<boolean> {
+  const beat = await beats.get(tx, fp);
+  return beat === null || beat.atMs + NODE_GRACE_MS <= nowMs;
 }
 
 /** The system's move in state `state`; null when it has gone on, or is none. */

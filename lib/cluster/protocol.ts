@@ -11,18 +11,18 @@
 import { z } from "zod";
 import { ClusterId, Fp, MachineId, MinionId, PublicPem, TimeMs, ZoneName } from "./types.ts";
 
-/** Which role may send which kind of statement to whom; anything else is refused before its body is looked at. */
+/** Which role may send which kind of statement; anything else is refused before its body is looked at. */
 export const STATEMENT_KINDS = {
-  "enrol.node": { from: ["newcomer"], to: ["cluster"] },
-  "enrol.system": { from: ["newcomer"], to: ["cluster"] },
-  "node.beat": { from: ["node"], to: ["cluster"] },
-  "node.fetch": { from: ["node"], to: ["cluster"] },
-  "node.report": { from: ["node"], to: ["cluster"] },
-  "node.changes": { from: ["node"], to: ["cluster"] },
-  "directive.move": { from: ["cluster"], to: ["system"] },
-  "directive.key.accept": { from: ["cluster"], to: ["node"] },
-  "directive.key.forget": { from: ["cluster"], to: ["node"] },
-  "directive.retire": { from: ["cluster"], to: ["node"] },
+  "enrol.node": "newcomer",
+  "enrol.system": "newcomer",
+  "node.beat": "node",
+  "node.fetch": "node",
+  "node.report": "node",
+  "node.changes": "node",
+  "directive.move": "cluster",
+  "directive.key.accept": "cluster",
+  "directive.key.forget": "cluster",
+  "directive.retire": "cluster",
 } as const;
 export type StatementKind = keyof typeof STATEMENT_KINDS;
 

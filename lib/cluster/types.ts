@@ -6,7 +6,6 @@
  * D3. `epoch` of a system rises with every directive that may change its owner, and never falls.
  */
 import { z } from "zod";
-import { NODE_CAPACITY } from "../limits.ts";
 
 export const Fp = z.string().regex(/^[0-9a-f]{64}$/, "a fingerprint: 64 hex digits");
 export const ZoneName = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, "a lower-case DNS label");
@@ -59,9 +58,9 @@ export const Node = z.object({
   /** State to return to when a lost node is heard of again. */
   stateBeforeLost: NodeState.nullable(),
   /** Most systems that it may hold. */
-  capacity: z.int().min(0).max(1_000_000).default(NODE_CAPACITY),
+  capacity: z.int().min(0).max(1_000_000),
   /** Share of the systems relative to other nodes of its zone. */
-  weight: z.number().min(0.01).max(100).default(1),
+  weight: z.number().min(0.01).max(100),
   /** Base of its XML-RPC API as functions reach it, such as `https://node-1.example`. */
   apiUrl: z.url().max(500),
   /** Host or address that minions name as their master. */
@@ -115,8 +114,6 @@ export const System = z.object({
   /** Rises with every change of this record that agents must follow. */
   generation: z.int().min(0),
   registeredAtMs: TimeMs,
-  /** Milliseconds of a TCP connect to its node, as last reported. */
-  rttMs: z.number().nullable(),
   reason: Reason,
   revision: z.int().min(1),
 });

@@ -1,0 +1,57 @@
+/**
+ * Heartbeats of nodes, gathered per replica: ten thousand a second become a few store transactions.
+ *
+ * H1. A beat is stamped with this replica's clock: what counts is when it was heard, and nodes' clocks differ.
+ * H2. A lost node that is heard of returns to the state that it had, and its systems follow by a sweep.
+ */
+import { BEAT_BATCH_MAX, BEAT_BATCH_MS } from "../../lib/limits.ts";
+import { EMPTY } from "../../lib/store/record.ts";
+import { subjects } from "../../lib/bus/subjects.ts";
+import { change } from "../../lib/cluster/change.ts";
+import { keys } from "../../lib/cluster/keys.ts";
+import { NodeBeat } from "../../lib/cluster/protocol.ts";
+import { beats, nodes } from "../../lib/cluster/records.ts";
+import type { Beat } from "../../lib/cluster/types.ts";
+import { batchHandler, done } from "../../lib/mesh/handler.ts";
+
+export const beatHandler = batchHandler({
+  name: "beat",
+  subject: subjects.nodeBeat("*"),
+  signedBy: { role: "node", kind: "node.beat" },
+  input: NodeBeat,
+  batch: { sizeMax: BEAT_BATCH_MAX, waitMs: BEAT_BATCH_MS },
+  async run(context, messages) {
+    const { store, scope, meter } = context;
+    const atMs = scope.nowMs();
+    // The newest of each node; an older one that arrives later only has an older load, and the next corrects it.
+    const newest = new Map<string, Beat>();
+    for (const { input, delivery } of messages) {
+      const { load, systems, versions, slotLagBytes } = input;
+      if (delivery.from.fp !== null) {
+        newest.set(delivery.from.fp, { v: 1, atMs, load, systems, versions, slotLagBytes });
+      }
+    }
+    const back = await store.write(scope, async (tx) => {
+      const fps = [...newest.keys()];
+      const known = await nodes.getMany(tx, fps.map((fp) => [fp] as [string]));
+      for (const [fp, beat] of newest) beats.put(tx, beat, fp);
+      return fps.filter((_, index) => known[index]?.state === "lost");
+    });
+    meter.count("salar_node_beats_total", messages.length);
+    for (const fp of back) await welcomeBack(context, fp);
+    return done();
+  },
+});
+
+/** H2. */
+async function welcomeBack(context: Parameters<typeof change>[0], fp: string): Promise<void> {
+  await change(context, { who: "function:node-events" }, async ({ tx, record }) => {
+    const node = await nodes.get(tx, fp);
+    if (node?.state !== "lost" || node.stateBeforeLost === null) return;
+    const state = node.stateBeforeLost;
+    const why = "heard of again";
+    nodes.put(tx, { ...node, state, stateBeforeLost: null, reason: why, revision: node.revision + 1 }, fp);
+    tx.put(keys.sweep(fp), EMPTY);
+    record({ what: "node.return", target: `node:${fp}`, why, detail: { from: "lost", to: state } });
+  });
+}

@@ -1,0 +1,113 @@
+/**
+ * Database changes of nodes become what the cluster knows of them: the rows as last seen, ids, systems.
+ *
+ * G1. Position = (origin number, commit LSN, index). A row takes a change only from a higher position than its last, so
+ *     redelivery and reordering do no harm, and a deleted row leaves a tombstone.
+ * G2. A message is applied in slices of one transaction each; applying a slice again changes nothing.
+ * G3. A system that a node's database shows and no agent has enrolled becomes a system of the cluster, without an agent.
+ */
+import { CHANGES_SLICE_MAX } from "../../lib/limits.ts";
+import { CHANGES, subjects } from "../../lib/bus/subjects.ts";
+import { type Change, change } from "../../lib/cluster/change.ts";
+import { keys } from "../../lib/cluster/keys.ts";
+import { Changes, type RowChange } from "../../lib/cluster/protocol.ts";
+import { rows } from "../../lib/cluster/records.ts";
+import type { Row } from "../../lib/cluster/types.ts";
+import type { Context } from "../../lib/mesh/context.ts";
+import { prefixRange } from "../../lib/store/store.ts";
+import { done, handler } from "../../lib/mesh/handler.ts";
+import { assert } from "../../lib/errors.ts";
+import { reflect, ROW_KEYS } from "./reflecting.ts";
+
+export const changesHandler = handler({
+  name: "changes",
+  subject: subjects.changes("*"),
+  stream: CHANGES.name,
+  signedBy: { role: "node", kind: "node.changes" },
+  input: Changes,
+  async run(context, { originNo, lsn, first, changes }, { from }) {
+    const fp = from.fp;
+    assert(fp !== null, "a signed message has a sender");
+    const positionOf = (index: number) => positionText(originNo, lsn, first + index);
+    for (const { at, slice } of slices(changes)) {
+      if (slice[0]?.op === "truncate") {
+        await truncate(context, fp, slice[0].table.toLowerCase(), positionOf(at));
+        continue;
+      }
+      await change(context, { who: from.id }, async (c) => {
+        for (const [index, rowChange] of slice.entries()) {
+          await apply(c, fp, rowChange, positionOf(at + index));
+        }
+      });
+    }
+    context.meter.count("salar_row_changes_total", changes.length);
+    return done();
+  },
+});
+
+/** Runs of row changes of at most CHANGES_SLICE_MAX, and each truncate alone, since it needs transactions of its own. */
+function* slices(changes: readonly RowChange[]): Generator<{ at: number; slice: RowChange[] }> {
+  for (let at = 0; at < changes.length;) {
+    let end = at + 1;
+    const isRow = (index: number) => index < changes.length && changes[index]?.op !== "truncate";
+    if (isRow(at)) { while (isRow(end) && end - at < CHANGES_SLICE_MAX) end++; }
+    yield { at, slice: changes.slice(at, end) };
+    at = end;
+  }
+}
+
+/** Orders as text like the position it stands for. */
+function positionText(originNo: number, lsn: string, index: number): string {
+  return `${String(originNo).padStart(8, "0")}.${lsn}.${String(index).padStart(9, "0")}`;
+}
+
+async function apply(
+  c: Change,
+  fp: string,
+  { table, op, row, oldKey }: RowChange,
+  position: string,
+): Promise<void> {
+  const columns = ROW_KEYS[table];
+  if (columns === undefined) return; // a newer agent publishes a table that this release does not know
+  if (oldKey !== null) await put(c, fp, table, { key: keyText(columns, oldKey), row: null, position });
+  const key = keyText(columns, row);
+  await put(c, fp, table, { key, row: op === "delete" ? null : row, position });
+}
+
+/** Columns that an update left out were not changed (G1 of the protocol): they keep their value. */
+async function put(
+  c: Change,
+  fp: string,
+  table: string,
+  { key, row, position }: { key: string; row: Row["row"]; position: string },
+): Promise<void> {
+  const before = await rows.get(c.tx, fp, table, key);
+  if (before !== null && before.position >= position) return; // G1
+  const after = row === null ? null : { ...before?.row, ...row };
+  rows.put(c.tx, { v: 1, position, atMs: c.nowMs, row: after }, fp, table, key);
+  await reflect(c, fp, table, { before: before?.row ?? null, after });
+}
+
+/** Deletes, as of `position`, every row of the table that the cluster knows; G2 holds for each page. */
+async function truncate(context: Context, fp: string, table: string, position: string): Promise<void> {
+  const prefix = keys.rows(fp, table);
+  let after: string | null = null;
+  do { // bounded by the rows of one table of one node
+    const cursor: string | null = after;
+    after = await change(context, { who: `node:${fp}` }, async (c) => {
+      const page = await c.tx.scan(prefixRange(prefix), {
+        limit: CHANGES_SLICE_MAX,
+        ...(cursor === null ? {} : { after: cursor }),
+      });
+      for (const { key } of page) {
+        await put(c, fp, table, { key: key.slice(prefix.length), row: null, position });
+      }
+      return page.length < CHANGES_SLICE_MAX ? null : page.at(-1)?.key ?? null;
+    });
+  } while (after !== null);
+}
+
+/** The row's key as part of a store key; `~` cannot be in the numbers and ids that identify rows. */
+function keyText(columns: readonly string[], row: Record<string, string | null>): string {
+  return columns.map((column) => row[column] ?? "").join("~");
+}

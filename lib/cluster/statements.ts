@@ -1,0 +1,104 @@
+/**
+ * Signed statements as functions use them: directives going out, enrolments coming in. (Those of known agents on the
+ * bus are opened by the host.)
+ *
+ * S1. An enrolment brings its own key; that its sender holds it, and that it is fresh, is all that it proves.
+ * S2. Challenges are stateless: a nonce is a time and the cluster's signature over it, good for NONCE_MS on any replica.
+ */
+import { z } from "zod";
+import { SalarError } from "../errors.ts";
+import { DIRECTIVE_MS, NONCE_MS } from "../limits.ts";
+import type { Context } from "../mesh/context.ts";
+import { fromBase64url, toBase64url } from "../secure/encoding.ts";
+import { TrustError } from "../secure/errors.ts";
+import { fingerprintOf } from "../secure/keys.ts";
+import { type Claims, openStatement, signStatement } from "../secure/statement.ts";
+import { type OutboxEntry, STATEMENT_KINDS, type StatementKind } from "./protocol.ts";
+
+type Trust = Pick<Context, "signer" | "crypt" | "cluster" | "scope">;
+
+/** An outbox entry as its recipient gets it. */
+export function directiveFor({ signer, cluster, scope }: Trust, to: string, entry: OutboxEntry): string {
+  const iat = Math.floor(scope.nowMs() / 1000);
+  return signStatement({
+    kind: entry.kind,
+    cluster,
+    to,
+    seq: entry.seq,
+    iat,
+    exp: iat + DIRECTIVE_MS / 1000,
+    epoch: entry.epoch ?? 0,
+    body: entry.body,
+  }, signer);
+}
+
+export function newNonce({ signer, scope }: Trust): string {
+  const time = String(scope.nowMs());
+  return `${time}.${toBase64url(signer.sign(nonceText(time)))}`;
+}
+
+/**
+ * Opens an enrolment statement whose body has `identityKey` and `nonce`.
+ * @throws {SalarError} `unauthenticated` when it is not what it claims, `bad-input` when its body is out of shape.
+ */
+export function openEnrolment<B extends { identityKey: string; nonce: string }>(
+  trust: Trust,
+  text: string,
+  kind: StatementKind,
+  body: z.ZodType<B>,
+): { fp: string; body: B } {
+  const claims = open(trust, text, kind);
+  const parsed = body.safeParse(claims.body);
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map(({ path, message }) => ({
+      field: path.join("."),
+      reason: message,
+    }));
+    throw new SalarError("bad-input", `Cannot read enrolment: ${problems.length} field(s) are wrong`, {
+      detail: { problems },
+    });
+  }
+  requireNonce(trust, parsed.data.nonce);
+  return { fp: claims.from, body: parsed.data };
+}
+
+const BroughtKey = z.object({ body: z.object({ identityKey: z.base64() }) });
+
+function open({ crypt, signer, cluster, scope }: Trust, text: string, kind: StatementKind): Claims {
+  try {
+    return openStatement(text, {
+      me: signer.fp,
+      cluster,
+      kinds: STATEMENT_KINDS,
+      accepts: [kind],
+      nowMs: scope.nowMs(),
+      verify: (spki, data, signature) => crypt.verify(spki, data, signature),
+      sender: (kid, unverified) => {
+        const brought = BroughtKey.safeParse(unverified);
+        if (!brought.success) return null;
+        const spki = Buffer.from(brought.data.body.identityKey, "base64");
+        return fingerprintOf(spki) === kid ? { spki, role: "newcomer" } : null; // S1
+      },
+    });
+  } catch (error) {
+    if (error instanceof TrustError) throw new SalarError("unauthenticated", error.message, { cause: error });
+    throw error;
+  }
+}
+
+function requireNonce({ crypt, signer, scope }: Trust, nonce: string): void {
+  const [time = "", signature = ""] = nonce.split(".", 2);
+  const bytes = fromBase64url(signature);
+  const ageMs = scope.nowMs() - Number(time);
+  const holds = /^\d{1,15}$/.test(time) && bytes !== null &&
+    crypt.verify(signer.spki, nonceText(time), bytes);
+  if (holds && ageMs >= 0 && ageMs <= NONCE_MS) return;
+  throw new SalarError(
+    "unauthenticated",
+    "Cannot enrol: the challenge is not ours or too old; ask for a new one",
+  );
+}
+
+function nonceText(time: string): Uint8Array {
+  return new TextEncoder().encode(`salar/nonce/1\n${time}`);
+}
