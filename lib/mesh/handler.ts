@@ -9,6 +9,10 @@
  * | throws anything else        | error log with stack, nak, term after          | bare 500           |
  * |                             | HANDLER_ATTEMPTS_MAX                           |                    |
  *
+ * A thrown `conflict` is final for a request, whose caller can decide again; a message is given to the handler again,
+ * HANDLER_ATTEMPTS_MAX times at most. A core message is delivered once: nak and term only count and log, a request on
+ * the bus gets the reply or a problem document (`reply.ts`). A tick simply runs again.
+ *
  * H1. A handler is named work over the world as it is now: safe to lose, repeat and reorder.
  */
 import type { z } from "zod";

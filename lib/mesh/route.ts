@@ -4,6 +4,7 @@
  * R1. Every route names a role; `host.ts` refuses to start with one that does not.
  * R2. A changing route takes `Idempotency-Key`: (principal, key) → body hash and answer, kept IDEMPOTENCY_KEEP_MS.
  *     `request.token` must go into the route's `store.write`, so that a repeat after a crash changes nothing twice.
+ *     Strangers (role `public`) share a principal, so their keys are not taken.
  * R3. Errors are problem documents (RFC 9457): `type`, `title`, `status`, `detail`, `code`, `problems`.
  */
 import type { z } from "zod";
@@ -44,9 +45,14 @@ export interface Route<P = unknown, Q = unknown, B = unknown, R = unknown> {
   params?: z.ZodType<P>;
   query?: z.ZodType<Q>;
   body?: z.ZodType<B>;
+  /** The reply is passed through it: a field that it does not name does not leave. */
   reply: z.ZodType<R>;
   /** Status of `done`. @default 200 */
   status?: 200 | 201 | 202;
+  /** A long poll: a drain ends it at once with 503 and `Retry-After: 0`, so the caller asks another replica. */
+  waits?: true;
+  /** The reply holds a secret, so it is never kept: a repeat of its `Idempotency-Key` is a `conflict`. */
+  secretReply?: true;
   run(context: Context, input: RouteInput<P, Q, B>): Promise<Outcome<R | Tagged<R>>>;
 }
 
@@ -58,6 +64,8 @@ export interface RawRoute {
   path: string;
   role: Role;
   summary: string;
+  /** As in `Route`. */
+  waits?: true;
   handle(context: Context, request: Request, principal: Principal): Promise<Response>;
 }
 
