@@ -18,7 +18,7 @@ import {
 } from "../limits.ts";
 import { type Log, silentLog } from "../log.ts";
 import type { Scope } from "../seams.ts";
-import type { Bus, DurableMessage, Message, StreamSpec, Subscription } from "./bus.ts";
+import type { Bus, DurableMessage, Message, StreamSpec } from "./bus.ts";
 import {
   checkConsume,
   checkGroup,
@@ -28,10 +28,11 @@ import {
   checkStreamName,
   thrownNakMs,
 } from "./message.ts";
-import { createPool, type Pool } from "./pool.ts";
+import { createPool } from "./pool.ts";
 import { createSharedConsumer, type SharedConsumer } from "./shared_consumer.ts";
 import { createStoredStream, type StoredStream } from "./stored_stream.ts";
 import { checkPattern, checkSubject, matcher, overlap } from "./subject.ts";
+import { createSubscriptions } from "./subscriptions.ts";
 import { checkScope, waitFor, within } from "./wait.ts";
 
 export interface InProcessBus extends Bus {
@@ -106,36 +107,13 @@ interface BrokerParts {
 }
 
 function createClient(broker: BrokerParts): InProcessBus {
-  const subscriptions = new Set<LocalSubscription>();
+  const subscriptions = createSubscriptions();
   let open = true;
   let closing: Promise<void> | null = null;
 
   const enter = (scope: Scope, action: string) => {
     if (!open) throw new SalarError("closed", `${action}: the bus is closed`);
     checkScope(scope, action);
-  };
-
-  /** Ties a way to leave the broker and the handlers that may still run into one subscription. */
-  const keep = (scope: Scope, leave: () => void, pool: Pool<unknown>): Subscription => {
-    const end = () => {
-      scope.signal.removeEventListener("abort", end);
-      subscriptions.delete(subscription);
-      leave();
-      pool.stop();
-    };
-    const subscription: LocalSubscription = {
-      end,
-      async drain() {
-        // Core messages that wait were taken already: they are handled, not dropped.
-        scope.signal.removeEventListener("abort", end);
-        leave();
-        await pool.idle();
-        end();
-      },
-    };
-    scope.signal.addEventListener("abort", end, { once: true });
-    subscriptions.add(subscription);
-    return subscription;
   };
 
   return {
@@ -177,7 +155,7 @@ function createClient(broker: BrokerParts): InProcessBus {
           broker.log.warn("bus subscription too slow: message dropped", { pattern, subject }),
       });
       const leave = broker.router.add({ pattern, group: group ?? null, deliver: pool.push });
-      return keep(scope, leave, pool);
+      return subscriptions.keep(scope, pool, asyncly(leave));
     }),
 
     ensureStreams: asyncly((scope, specs) => {
@@ -232,7 +210,8 @@ function createClient(broker: BrokerParts): InProcessBus {
           }
         },
       });
-      return keep(scope, consumer.join(pool.push), pool);
+      const leave = consumer.join(pool.push);
+      return subscriptions.keep(scope, pool, asyncly(leave));
     }),
 
     async *replay(scope, name, options = {}) {
@@ -255,7 +234,7 @@ function createClient(broker: BrokerParts): InProcessBus {
 
     close() {
       closing ??= (async () => {
-        await Promise.all([...subscriptions].map((subscription) => subscription.drain()));
+        await subscriptions.drainAll();
         open = false;
       })();
       return closing;
@@ -263,13 +242,9 @@ function createClient(broker: BrokerParts): InProcessBus {
 
     sever() {
       open = false;
-      for (const subscription of [...subscriptions]) subscription.end();
+      subscriptions.endAll();
     },
   };
-}
-
-interface LocalSubscription extends Subscription {
-  end(): void;
 }
 
 /** A synchronous step as the contract's promise: what it throws rejects. */

@@ -3,7 +3,7 @@
  *
  * P1. At most `runningMax` run, at most `waitingMax` wait; one more pushes out the one that waited longest.
  * P2. `work` starts in a microtask of its own, so that a chain of messages never grows the stack.
- * P3. After `stop` nothing starts, and what waited is given back.
+ * P3. After `stop` nothing starts.
  * An error of `work` reaches the host of the scope.
  */
 import type { Scope } from "../seams.ts";
@@ -15,13 +15,16 @@ export interface PoolOptions<T> {
   work: (item: T) => Promise<void>;
   /** Told each item that P1 pushed out. */
   dropped?: (item: T) => void;
+  /** Told after each item that there is room for another. */
+  freed?: () => void;
 }
 
 export interface Pool<T> {
   push(item: T): void;
-  running(): number;
-  /** Starts nothing more; answers what had not started. */
-  stop(): T[];
+  /** How many run or wait. */
+  held(): number;
+  /** Starts nothing more and lets go what had not started. */
+  stop(): void;
   /** Resolves once nothing runs. */
   idle(): Promise<void>;
 }
@@ -54,6 +57,7 @@ export function createPool<T>(scope: Scope, options: PoolOptions<T>): Pool<T> {
   const ended = () => {
     running--;
     next();
+    options.freed?.();
     if (running > 0) return;
     for (const idler of idlers) idler();
     idlers = [];
@@ -66,13 +70,11 @@ export function createPool<T>(scope: Scope, options: PoolOptions<T>): Pool<T> {
       waiting.push(item);
       next();
     },
-    running: () => running,
+    held: () => running + waiting.length - head,
     stop() {
       stopped = true;
-      const left = waiting.slice(head);
       waiting = [];
       head = 0;
-      return left;
     },
     idle: () => running === 0 ? Promise.resolve() : new Promise((resolve) => idlers.push(resolve)),
   };

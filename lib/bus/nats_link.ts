@@ -1,0 +1,251 @@
+/**
+ * One NATS connection that never gives up, and asking over it.
+ *
+ * The client's own buffer is no help across a reconnect: npm:nats 2.29.3 empties it at each dial. So whoever sends
+ * waits for `ready` first, and whoever needs an answer `ask`s and tries again when the connection went away.
+ * N1. After the first connect only `close` (or the end of the scope) ends it; refused credentials are tried again too,
+ *     since they are renewed on disk.
+ * N2. Every ask settles: with an answer, with why there is none, or with the end of its scope.
+ */
+import { connect, createInbox, type Msg, type MsgHdrs, type NatsConnection, type Subscription } from "nats";
+import { isSalarError, SalarError } from "../errors.ts";
+import {
+  BUS_APPEND_MS,
+  BUS_CONNECT_MS,
+  BUS_PING_MS,
+  BUS_RECONNECT_MS,
+  BUS_UNFLUSHED_BYTES_MAX,
+} from "../limits.ts";
+import type { Log } from "../log.ts";
+import type { Scope } from "../seams.ts";
+import type { BusState } from "./bus.ts";
+import { authenticatorOf, type NatsCredentials } from "./nats_credentials.ts";
+import { connectError, natsError } from "./nats_errors.ts";
+import { checkScope, waitFor } from "./wait.ts";
+
+export interface NatsLinkOptions {
+  /** `host:port`, with or without `nats://` or `tls://`; never with credentials. */
+  servers: readonly string[];
+  /** PEM files. With `tls` a server without TLS is refused. */
+  tls?: { caFile?: string; certFile?: string; keyFile?: string };
+  credentials?: NatsCredentials;
+  /** Shown by the server's monitoring. */
+  name: string;
+  /** Where answers come; an agent may only use its own. @default "_INBOX" */
+  inboxPrefix?: string;
+  log: Log;
+}
+
+/** An answer, or why none came. */
+export type Answer = { message: Msg } | {
+  missing: "nobody listens" | "the connection was lost" | "no answer";
+};
+
+export interface NatsLink {
+  state(): BusState;
+  /** Resolves while connected; `unavailable` after BUS_APPEND_MS, `closed` after `close`. */
+  ready(scope: Scope, action: string): Promise<void>;
+  /** Sends if connected, else drops. Callers that must not lose wait for `ready` and ask for an answer. */
+  send(subject: string, data: Uint8Array, options?: { reply?: string; headers?: MsgHdrs }): void;
+  /** Resolves once the server has read what was sent before, or the connection was lost. */
+  flush(): Promise<void>;
+  /** Flushes when much was sent since the last time: the client's buffer has no bound of its own. */
+  relieve(): Promise<void>;
+  ask(
+    scope: Scope,
+    subject: string,
+    data: Uint8Array,
+    options: { ms: number; headers?: MsgHdrs },
+  ): Promise<Answer>;
+  /** In force once it resolves, and again after each reconnect. `forbidden` when the server refuses the subject. */
+  listen(
+    scope: Scope,
+    action: string,
+    pattern: string,
+    group: string | undefined,
+    take: (message: Msg) => void,
+  ): Promise<NatsListener>;
+  inbox(): string;
+  /** Calls `work` after each reconnect, until the answer is called. */
+  onReconnect(work: () => void): () => void;
+  close(): Promise<void>;
+}
+
+export interface NatsListener {
+  /** Stops deliveries; resolves when none is under way. Safe to call twice. */
+  leave(): Promise<void>;
+}
+
+/** Connects once: `unavailable` when no server can be reached or trusted, `unauthenticated` when one refuses us. */
+export async function openNatsLink(scope: Scope, options: NatsLinkOptions): Promise<NatsLink> {
+  const action = `Cannot connect to the bus at ${options.servers.join(", ")}`;
+  checkScope(scope, action);
+  if (options.servers.length === 0 || options.servers.some((server) => server.includes("@"))) {
+    throw new SalarError(
+      "bad-config",
+      "Cannot connect to the bus: servers are host:port, without credentials",
+    );
+  }
+  const authenticator = options.credentials && authenticatorOf(options.credentials);
+  const connecting = connect({
+    servers: [...options.servers],
+    name: options.name,
+    inboxPrefix: options.inboxPrefix ?? "_INBOX",
+    ...(options.tls ? { tls: options.tls } : {}),
+    ...(authenticator ? { authenticator } : {}),
+    timeout: BUS_CONNECT_MS,
+    maxReconnectAttempts: -1,
+    ignoreAuthErrorAbort: true,
+    reconnectTimeWait: BUS_RECONNECT_MS,
+    reconnectJitter: BUS_RECONNECT_MS,
+    reconnectJitterTLS: BUS_RECONNECT_MS,
+    pingInterval: BUS_PING_MS,
+    maxPingOut: 2,
+    noAsyncTraces: true,
+  });
+  try {
+    return createLink(scope, options, await waitFor(scope, action, connecting));
+  } catch (error) {
+    connecting.then((late) => late.close(), () => {}); // a connection that nobody waits for any more
+    throw isSalarError(error) ? error : connectError(action, error);
+  }
+}
+
+function createLink(scope: Scope, options: NatsLinkOptions, connection: NatsConnection): NatsLink {
+  const { log } = options;
+  let state: BusState = "connected";
+  let connected = Promise.withResolvers<void>(); // settled while connected, and for good once closed
+  connected.resolve();
+  let unflushedBytes = 0;
+  const reconnected = new Set<() => void>();
+
+  // Asks: one inbox for all, each with a token of its own.
+  const askInbox = createInbox(options.inboxPrefix);
+  const asked = new Map<string, (answer: Answer) => void>();
+  let lastToken = 0;
+  connection.subscribe(`${askInbox}.*`, {
+    callback(error, message) {
+      if (error) {
+        return log.error("bus refused the inbox", { error: natsError("Cannot receive answers", error) });
+      }
+      const answered = asked.get(message.subject.slice(askInbox.length + 1));
+      const nobody = message.data.length === 0 && message.headers?.code === 503;
+      answered?.(nobody ? { missing: "nobody listens" } : { message });
+    },
+  });
+
+  const lose = () => {
+    for (const answered of asked.values()) answered({ missing: "the connection was lost" });
+    unflushedBytes = 0;
+  };
+  const watch = async () => {
+    for await (const status of connection.status()) {
+      const server = connection.getServer();
+      if (status.type === "disconnect" && state === "connected") {
+        state = "reconnecting";
+        connected = Promise.withResolvers();
+        log.warn("bus connection lost", { server });
+        lose();
+      } else if (status.type === "reconnect" && state === "reconnecting") {
+        state = "connected";
+        connected.resolve();
+        log.info("bus reconnected", { server });
+        for (const work of reconnected) work();
+      } else if (status.type === "error") {
+        log.error("bus refused", { server, reason: status.data, ...status.permissionContext });
+      }
+    }
+  };
+  scope.spawn("bus status", watch);
+  const close = async () => {
+    await connection.close();
+    state = "closed";
+    connected.resolve();
+    lose();
+  };
+  scope.signal.addEventListener("abort", () => void close(), { once: true });
+
+  const flush = () => connection.flush().catch(() => {}); // rejects when the connection is lost: `state` tells
+  const checkOpen = (action: string) => {
+    if (state === "closed") throw new SalarError("closed", `${action}: the bus is closed`);
+  };
+
+  const link: NatsLink = {
+    state: () => state,
+
+    async ready(scope, action) {
+      checkOpen(action);
+      checkScope(scope, action);
+      if (state === "connected") return;
+      try {
+        await scope.timeout(BUS_APPEND_MS, (inner) => waitFor(inner, action, connected.promise));
+      } catch (error) {
+        if (!isSalarError(error, "deadline")) throw error;
+        throw new SalarError("unavailable", `${action}: no connection to the bus for ${BUS_APPEND_MS} ms`);
+      }
+      checkOpen(action);
+    },
+
+    send(subject, data, options) {
+      if (state !== "connected") return;
+      connection.publish(subject, data, options);
+      unflushedBytes += data.length;
+    },
+
+    flush,
+
+    async relieve() {
+      if (unflushedBytes < BUS_UNFLUSHED_BYTES_MAX) return;
+      unflushedBytes = 0;
+      await flush();
+    },
+
+    async ask(scope, subject, data, { ms, headers }) {
+      const action = `Cannot ask ${subject}`;
+      await link.ready(scope, action);
+      const token = (++lastToken).toString(36);
+      try {
+        return await scope.timeout(ms, (inner) => {
+          const answer = new Promise<Answer>((resolve) => asked.set(token, resolve));
+          link.send(subject, data, { reply: `${askInbox}.${token}`, ...(headers ? { headers } : {}) });
+          return waitFor(inner, action, answer);
+        });
+      } catch (error) {
+        if (!isSalarError(error, "deadline")) throw error;
+        return { missing: "no answer" };
+      } finally {
+        asked.delete(token);
+      }
+    },
+
+    async listen(scope, action, pattern, group, take) {
+      await link.ready(scope, action);
+      let refused: Error | null = null;
+      const subscription: Subscription = connection.subscribe(pattern, {
+        ...(group === undefined ? {} : { queue: group }),
+        callback: (error, message) => error ? refused = error : take(message),
+      });
+      await flush(); // the server refuses before it answers this
+      if (refused) throw natsError(action, refused);
+      if (scope.signal.aborted) subscription.unsubscribe();
+      checkScope(scope, action);
+      let leaving: Promise<void> | null = null;
+      return {
+        // Rejects when the connection is lost meanwhile: then nothing is under way either.
+        leave: () =>
+          leaving ??= subscription.isClosed() ? Promise.resolve() : subscription.drain().catch(() => {}),
+      };
+    },
+
+    inbox: () => createInbox(options.inboxPrefix),
+
+    onReconnect(work) {
+      reconnected.add(work);
+      return () => reconnected.delete(work);
+    },
+
+    close,
+  };
+  log.info("bus connected", { server: connection.getServer() });
+  return link;
+}
