@@ -87,6 +87,7 @@ async function follow(waiting: Scope, options: LeaseOptions): Promise<number | n
 async function hold(
   scope: Scope,
   options: LeaseOptions,
+  sinceMs: number,
   work: (scope: Scope) => Promise<void>,
 ): Promise<void> {
   const lost = new AbortController();
