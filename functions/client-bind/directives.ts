@@ -6,13 +6,12 @@
  */
 import { z } from "zod";
 import { subjects } from "../../lib/bus/subjects.ts";
-import { assert } from "../../lib/errors.ts";
+import { assert, isSalarError } from "../../lib/errors.ts";
 import { LONG_POLL_MS } from "../../lib/limits.ts";
 import { change } from "../../lib/cluster/change.ts";
-import { directivesAfter } from "../../lib/cluster/handing_out.ts";
 import { arrived, giveUp } from "../../lib/cluster/moving.ts";
 import { Directives, MoveReport } from "../../lib/cluster/protocol.ts";
-import { outbox } from "../../lib/cluster/records.ts";
+import { directivesAfter, takeReported } from "../../lib/cluster/outbox.ts";
 import type { Context } from "../../lib/mesh/context.ts";
 import { done } from "../../lib/mesh/handler.ts";
 import { route } from "../../lib/mesh/route.ts";
@@ -28,6 +27,7 @@ export const directivesRoute = route({
     waitMs: z.coerce.number().int().min(0).max(LONG_POLL_MS).default(0),
   }),
   reply: Directives,
+  waits: true,
   async run(context, { query: { after, waitMs }, principal: { fp } }) {
     assert(fp !== null, "an agent has a fingerprint");
     const now = await directivesAfter(context, fp, after);
@@ -52,7 +52,9 @@ async function waitForHint(
   try {
     const found = await look(); // L2
     if (found.directives.length > 0) return found;
-    await Promise.race([hint.promise, scope.sleep(waitMs)]);
+    await scope.timeout(waitMs, () => hint.promise).catch((error) => {
+      if (!isSalarError(error, "deadline")) throw error;
+    });
     return await look(); // L1
   } finally {
     await subscription.drain();
@@ -71,7 +73,7 @@ export const reportRoute = route({
     assert(fp !== null, "an agent has a fingerprint");
     await change(context, { who }, async (c) => {
       // The directive is read from the outbox: an agent can speak of what it was told only.
-      const entry = await outbox.get(c.tx, fp, body.seq);
+      const entry = await takeReported(c.tx, fp, body.seq);
       if (entry?.kind !== "directive.move" || entry.epoch !== body.epoch) return;
       const { plan, system } = entry.body;
       if (body.outcome === "there") await arrived(c, plan, system, body.epoch);

@@ -40,7 +40,7 @@ export const enrolRoute = route({
       zone: system.zone,
       lastSeq,
       cluster: context.cluster,
-      clusterKey: Buffer.from(context.signer.spki).toString("base64"),
+      clusterKey: context.signer.spki.toBase64(),
     });
   },
 });

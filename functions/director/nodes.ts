@@ -38,7 +38,7 @@ const enrol = route({
       const node = await enrolNode(c, fp, enrolment);
       return { zone: node.zone, lastSeq: (await outboxHeads.get(c.tx, fp))?.last ?? 0 };
     });
-    const clusterKey = Buffer.from(context.signer.spki).toString("base64");
+    const clusterKey = context.signer.spki.toBase64();
     return done({ ...answer, fp, id: null, cluster: context.cluster, clusterKey });
   },
 });

@@ -9,9 +9,9 @@ import { prefixRange, type Read } from "../../lib/store/store.ts";
 import { type Change, change } from "../../lib/cluster/change.ts";
 import { keys } from "../../lib/cluster/keys.ts";
 import { queueMove } from "../../lib/cluster/moving.ts";
-import { type Placement, type PlacementSystem, placer } from "../../lib/cluster/placement.ts";
+import { type Placement, placer } from "../../lib/cluster/placement.ts";
 import { loads, nodes, systems, zones } from "../../lib/cluster/records.ts";
-import { Budget, type Node, type System } from "../../lib/cluster/types.ts";
+import { Budget, type Node, type System, type Zone } from "../../lib/cluster/types.ts";
 import type { Context } from "../../lib/mesh/context.ts";
 import { done, type Tick } from "../../lib/mesh/handler.ts";
 import { putNewPlan } from "./plan_records.ts";
@@ -29,8 +29,9 @@ export async function readPlacer(
   const all: Node[] = [];
   for await (const node of nodes.all(tx, keys.nodes)) if (node.state !== "removed") all.push(node);
   const placed = await loads.getMany(tx, all.map(({ fp }) => [fp] as [string]));
-  const fallback = new Map<string, boolean>();
-  for await (const zone of zones.all(tx, keys.zones)) fallback.set(zone.name, zone.fallback);
+  const known: Zone[] = [];
+  for await (const zone of zones.all(tx, keys.zones)) known.push(zone);
+  const confined = known.filter(({ fallback }) => !fallback).map(({ name }) => name);
 
   const inner = placer(
     all.map(({ fp, zone, weight, capacity, state }, index) => ({
@@ -41,14 +42,11 @@ export async function readPlacer(
       load: placed[index]?.placed ?? 0,
       accepting: state === "accepted",
     })),
-    { leaving, zones: [...fallback.keys()] },
+    { leaving, confined, zones: known.map(({ name }) => name) },
   );
   return {
     nodes: new Map(all.map((node) => [node.fp, node])),
-    place: ({ id, zone, node, pin }) => {
-      const wanted: PlacementSystem = { id, zone, node, pin, fallback: fallback.get(zone) ?? true };
-      return inner.place(wanted);
-    },
+    place: (system) => inner.place(system),
   };
 }
 

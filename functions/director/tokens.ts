@@ -32,8 +32,8 @@ const addApi = route({
   }),
   reply: ApiTokenView.extend({ token: Shown }),
   status: 201,
+  secretReply: true,
   async run(context, { body, principal }) {
-    // No idempotency token: the answer holds a secret, which must not be kept for a repeat.
     const minted = mintToken(context.scope.random.bytes(TOKEN_RANDOM_BYTES));
     const view = await change(context, { who: principal.id }, ({ tx, nowMs, record }) => {
       const { ttlMs, name, role } = body;
@@ -70,6 +70,7 @@ const addJoin = route({
   }),
   reply: JoinTokenView.extend({ token: Shown }),
   status: 201,
+  secretReply: true,
   async run(context, { body, principal }) {
     // The pin is the cluster key's fingerprint: an agent that holds the token knows whom it may believe.
     const minted = mintJoinToken(context.scope.random.bytes(TOKEN_RANDOM_BYTES), context.signer.fp);

@@ -2,10 +2,9 @@
 import { z } from "zod";
 import { subjects } from "../../lib/bus/subjects.ts";
 import { change } from "../../lib/cluster/change.ts";
-import { directivesAfter } from "../../lib/cluster/handing_out.ts";
 import { giveUp, prepared } from "../../lib/cluster/moving.ts";
 import { Directives, Fetch, NodeReport } from "../../lib/cluster/protocol.ts";
-import { outbox } from "../../lib/cluster/records.ts";
+import { directivesAfter, takeReported } from "../../lib/cluster/outbox.ts";
 import { done, handler } from "../../lib/mesh/handler.ts";
 import { assert } from "../../lib/errors.ts";
 
@@ -33,8 +32,8 @@ export const reportHandler = handler({
     const fp = from.fp;
     assert(fp !== null, "a signed message has a sender");
     await change(context, { who: from.id }, async (c) => {
-      const entry = await outbox.get(c.tx, fp, report.seq);
-      if (entry === null) return; // done and forgotten
+      const entry = await takeReported(c.tx, fp, report.seq);
+      if (entry === null) return; // reported before
       if (entry.kind === "directive.key.accept") {
         const { plan, system } = entry.body;
         if (report.outcome === "done") await prepared(c, plan, system);

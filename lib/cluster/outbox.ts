@@ -1,16 +1,19 @@
 /**
- * The outbox: directives in order, numbered per recipient, kept until the recipient says that it has done them.
+ * The outbox: directives in order, numbered per recipient, kept until the recipient reports how each ended.
  *
  * O1. A number is given in the transaction of the decision, so replicas, restarts and resends cannot double it.
  * O2. Entries are unsigned at rest and signed when handed out: an old entry is never stale, a stolen store says nothing.
  * O3. What was handed out cannot be withdrawn; what was withdrawn is never handed out.
+ * O4. An entry ends with its report, in the transaction of what the report sets going: the second report finds none.
  */
 import { OUTBOX_FETCH_MAX } from "../limits.ts";
+import type { Context } from "../mesh/context.ts";
 import type { Read, Write } from "../store/store.ts";
 import type { Change } from "./change.ts";
 import { keys } from "./keys.ts";
-import type { Directive, OutboxEntry, OutboxHead } from "./protocol.ts";
+import type { Directive, Directives, OutboxEntry, OutboxHead } from "./protocol.ts";
 import { outbox, outboxHeads } from "./records.ts";
+import { directiveFor } from "./statements.ts";
 
 /** Appends a directive for `fp`; returns its number. */
 export async function post(
@@ -36,35 +39,45 @@ export async function withdraw(tx: Write, fp: string, seq: number): Promise<bool
   return true;
 }
 
-/** True when `fp` has something to fetch after `after`, or something to acknowledge. */
-export async function hasNews(tx: Read, fp: string, after: number): Promise<boolean> {
-  const head = await headOf(tx, fp);
-  return head.last > after || head.done < Math.min(after, head.last);
+/** The entry that a report speaks of, taken out of the outbox (O4); null when it was reported before, or never given. */
+export async function takeReported(tx: Write, fp: string, seq: number): Promise<OutboxEntry | null> {
+  const entry = await outbox.get(tx, fp, seq);
+  if (entry !== null) outbox.delete(tx, fp, seq);
+  return entry;
 }
 
 /**
- * Hands out the entries after `after`, in order, at most OUTBOX_FETCH_MAX, and forgets those up to `after`,
- * which the recipient has done. `last` is the highest number ever given.
+ * What `fp` is told when it asks for the directives after `after`: signed, in order, at most OUTBOX_FETCH_MAX.
+ * Writes only when there is something to hand out: an idle poll costs one read.
  */
-export async function handOut(
-  tx: Write,
-  fp: string,
-  after: number,
-): Promise<{ entries: OutboxEntry[]; last: number }> {
+export async function directivesAfter(context: Context, fp: string, after: number): Promise<Directives> {
+  const { store, scope } = context;
+  const { entries, head } = await store.read(scope, async (tx) => ({
+    entries: await entriesAfter(tx, fp, after),
+    head: await headOf(tx, fp),
+  }));
+  const newest = entries.at(-1);
+  if (newest === undefined) return { directives: [], last: head.last };
+  const handed = newest.seq <= head.sent ? entries : await store.write(scope, (tx) => handOut(tx, fp, after));
+  return { directives: handed.map((entry) => directiveFor(context, fp, entry)), last: head.last };
+}
+
+/** O3. The entries are read again, since one may have been withdrawn since the look. */
+async function handOut(tx: Write, fp: string, after: number): Promise<OutboxEntry[]> {
+  const entries = await entriesAfter(tx, fp, after);
   const head = await headOf(tx, fp);
-  const all = await outbox.scan(tx, keys.outboxPrefix(fp), { limit: 2 * OUTBOX_FETCH_MAX });
-  const entries: OutboxEntry[] = [];
-  for (const { value } of all) {
-    if (value.seq <= after) outbox.delete(tx, fp, value.seq);
-    else if (entries.length < OUTBOX_FETCH_MAX) entries.push(value);
-  }
-  const sent = Math.max(head.sent, entries.at(-1)?.seq ?? 0);
-  // Who claims more than was ever given restored another state, or lies: believe the outbox.
-  const done = Math.max(head.done, Math.min(after, head.last));
-  outboxHeads.put(tx, { ...head, sent, done }, fp);
-  return { entries, last: head.last };
+  outboxHeads.put(tx, { ...head, sent: Math.max(head.sent, entries.at(-1)?.seq ?? 0) }, fp);
+  return entries;
+}
+
+async function entriesAfter(tx: Read, fp: string, after: number): Promise<OutboxEntry[]> {
+  const page = await outbox.scan(tx, keys.outboxPrefix(fp), {
+    limit: OUTBOX_FETCH_MAX,
+    after: keys.outbox(fp, after),
+  });
+  return page.map(({ value }) => value);
 }
 
 async function headOf(tx: Read, fp: string): Promise<OutboxHead> {
-  return await outboxHeads.get(tx, fp) ?? { v: 1, last: 0, sent: 0, done: 0 };
+  return await outboxHeads.get(tx, fp) ?? { v: 1, last: 0, sent: 0 };
 }

@@ -42,6 +42,8 @@ export interface PlacementSystem {
 export interface PlacementPolicy {
   /** Whether other zones may help out when the own one is full or takes nobody. Default: true. */
   fallback?: boolean;
+  /** Zones whose systems use no other zone, whatever `fallback` says. Default: none. */
+  confined?: readonly string[];
   /** Zones that exist besides those of the nodes: one without a node is empty, not unknown. Default: none. */
   zones?: readonly string[];
   /** Nodes whose systems must go, whatever their state. Default: none. */
@@ -238,7 +240,7 @@ function choose(
   cluster: Cluster,
   system: PlacementSystem,
   current: Slot | undefined,
-  { fallback = true, seed }: PlacementPolicy,
+  { fallback = true, confined = [], seed }: PlacementPolicy,
 ): Choice {
   if (system.pin !== null) return choosePinned(cluster, system.pin, current);
   if (current && !current.leaving) return { slot: current, why: "stays" };
@@ -252,7 +254,7 @@ function choose(
   if (home) return { slot: home, why: "zone" };
 
   const state = `zone "${system.zone}" ${zone.open.length === 0 ? "has no accepting node" : "is full"}`;
-  if (!fallback) {
+  if (!fallback || confined.includes(system.zone)) {
     const reason = zone.open.length === 0 ? "zone-closed" : "zone-full";
     return { reason, state: `${state} and may not use others, accept a node there or allow fallback` };
   }

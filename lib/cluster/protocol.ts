@@ -116,12 +116,11 @@ export const OutboxEntry = Directive.and(
 );
 export type OutboxEntry = z.infer<typeof OutboxEntry>;
 
-/** Of one recipient: highest number given, highest that it was handed, highest that it has done. */
+/** Of one recipient: highest number given, highest that it was handed. */
 export const OutboxHead = z.object({
   v: z.literal(1),
   last: z.int().min(0),
   sent: z.int().min(0),
-  done: z.int().min(0),
 });
 export type OutboxHead = z.infer<typeof OutboxHead>;
 

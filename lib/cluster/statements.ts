@@ -76,7 +76,7 @@ function open({ crypt, signer, cluster, scope }: Trust, text: string, kind: Stat
       sender: (kid, unverified) => {
         const brought = BroughtKey.safeParse(unverified);
         if (!brought.success) return null;
-        const spki = Buffer.from(brought.data.body.identityKey, "base64");
+        const spki = Uint8Array.fromBase64(brought.data.body.identityKey);
         return fingerprintOf(spki) === kid ? { spki, role: "newcomer" } : null; // S1
       },
     });
