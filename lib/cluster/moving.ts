@@ -26,7 +26,6 @@ import {
   loads,
   moves,
   nodeByFp,
-  nodes,
   putText,
   retires,
   systemById,
@@ -149,14 +148,12 @@ export async function settle(change: Change, move: Move): Promise<void> {
   // A system that comes back before its old profile was retired keeps that profile.
   retires.delete(tx, move.to, system.id);
   tx.put(keys.onNode(move.to, system.id), EMPTY);
-  const target = await nodes.get(tx, move.to);
   enter(
     change,
     {
       ...system,
       node: move.to,
-      zone: target?.zone ?? system.zone,
-      state: next(systemMachine, system.state, event, `system ${system.id}`),
+        state: next(systemMachine, system.state, event, `system ${system.id}`),
     },
     event,
     move,
