@@ -131,8 +131,6 @@ export const CAPTURE_IN_FLIGHT_MAX = 64;
 export const CAPTURE_STATUS_MS = 1_000;
 /** How often the confirmed position goes to disk, to notice a database that was set back. */
 export const CAPTURE_SAVE_MS = 10_000;
-export const CAPTURE_BACKOFF_MS = 250;
-export const CAPTURE_BACKOFF_MS_MAX = 30_000;
 export const COPY_ROWS_PER_FETCH = 1_000;
 /** How long setup waits for the lock of a table: Uyuni's own writers queue behind it. */
 export const SETUP_LOCK_MS = 3_000;

@@ -7,7 +7,8 @@
  * E2. An origin is one slot and the copy that belongs to it. Whenever something may have been missed (no slot, a slot
  *     that lost its log, another system or timeline, a database set back, other tables or columns published, a copy
  *     that did not end), a new origin begins with a new copy.
- * E3. A copy says of each table first `truncate`, then its rows, at the position just before the first change.
+ * E3. A copy stands at the position just before the first change: all rows, and then of each table a `truncate` at a
+ *     lower index. So it takes away exactly what the receiver has and the copy has not, and no row is gone meanwhile.
  * E4. At most CAPTURE_IN_FLIGHT_MAX parts wait for the bus; then the socket is not read, and the log stays with
  *     PostgreSQL, up to its cap.
  * Source: domain brief, sections 3.2 and 3.5; the supervisor's shape from the tunnel of Restate's TypeScript SDK.
@@ -15,14 +16,14 @@
 import type { Changes } from "../../lib/cluster/protocol.ts";
 import { SalarError } from "../../lib/errors.ts";
 import {
-  CAPTURE_BACKOFF_MS,
-  CAPTURE_BACKOFF_MS_MAX,
   CAPTURE_IN_FLIGHT_MAX,
   CAPTURE_SAVE_MS,
   CAPTURE_STATUS_MS,
+  NODE_BACKOFF_MS_MAX,
 } from "../../lib/limits.ts";
 import type { Log } from "../../lib/log.ts";
 import type { Disk, Scope } from "../../lib/seams.ts";
+import { backoffMs } from "./backoff.ts";
 import { type Catalogue, PUBLICATION, readCatalogue, SLOT_PREFIX } from "./catalogue.ts";
 import { confirming } from "./confirming.ts";
 import { copyTables } from "./first_copy.ts";
@@ -39,7 +40,7 @@ import {
   writeOrigin,
 } from "./origin.ts";
 import { parts } from "./parts.ts";
-import { pgoutputDecoder } from "./pgoutput.ts";
+import { pgoutputDecoder, truncation } from "./pgoutput.ts";
 import { connectReplication, type Replication } from "./replication.ts";
 import { connectSql, type DatabaseOptions, type Sql } from "./sql.ts";
 import { window } from "./window.ts";
@@ -67,8 +68,8 @@ export function postgresCapture(options: CaptureOptions): ChangeSource {
         const error = await runSession(scope, options, emit);
         if (scope.signal.aborted) return;
         // A server that takes the connection and dies at once is no reason to hurry.
-        failures = scope.monoMs() - startedMs > CAPTURE_BACKOFF_MS_MAX ? 1 : failures + 1;
-        const waitMs = backoffMs(failures, scope);
+        failures = scope.monoMs() - startedMs > NODE_BACKOFF_MS_MAX ? 1 : failures + 1;
+        const waitMs = backoffMs(failures, scope.random);
         log.warn("change capture interrupted", { error, waitMs });
         await scope.sleep(waitMs);
       }
@@ -83,12 +84,6 @@ export function postgresCapture(options: CaptureOptions): ChangeSource {
 const LAG_SQL = `
 select max(pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn))
 from pg_replication_slots where database = current_database() and slot_name ~ '^${SLOT_PREFIX}[0-9]+$'`;
-
-/** Full jitter, so that the agents of a site do not come back in step. */
-function backoffMs(failures: number, scope: Scope): number {
-  const cap = Math.min(CAPTURE_BACKOFF_MS_MAX, CAPTURE_BACKOFF_MS * 2 ** Math.min(failures, 16));
-  return CAPTURE_BACKOFF_MS + scope.random.below(cap);
-}
 
 /** One session; resolves with what ended it, never rejects. */
 async function runSession(parent: Scope, options: CaptureOptions, emit: Emit): Promise<unknown> {
@@ -181,12 +176,18 @@ async function copy(
   const startedMs = scope.monoMs();
   const flow = window(CAPTURE_IN_FLIGHT_MAX, emit);
   const cutter = parts({ origin: nameOf(origin), originNo: origin.no, emit: flow.add, onCut: onCut(log) });
-  // E3. A transaction may commit exactly at the consistent point, and must count as later than the copy.
-  cutter.begin(consistentLsn - 1n);
-  const rows = await copyTables(sql, snapshot, catalogue, async (change) => {
+  // A transaction may commit exactly at the consistent point, and must count as later than the copy.
+  const lsn = consistentLsn - 1n;
+  const tables = catalogue.publication?.tables ?? [];
+  cutter.begin(lsn, tables.length);
+  const rows = await copyTables(sql, snapshot, tables, async (change) => {
     cutter.add(change);
     await flow.room();
   });
+  cutter.end();
+  await flow.empty();
+  cutter.begin(lsn, 0); // E3
+  for (const { name } of tables) cutter.add(truncation(name));
   cutter.end();
   await flow.empty();
   log.info("first copy ended", { origin: nameOf(origin), rows, ms: Math.round(scope.monoMs() - startedMs) });
@@ -225,7 +226,7 @@ async function stream(
     const message = decode(bytes);
     if (message.kind === "begin") {
       inTransaction = true;
-      cutter.begin(message.commitLsn);
+      cutter.begin(message.commitLsn, 0);
     } else if (message.kind === "changes") {
       message.changes.forEach(cutter.add);
     } else if (message.kind === "commit") {

@@ -35,6 +35,14 @@ const Table = z.object({
 });
 export type CatalogueTable = z.infer<typeof Table>;
 
+const PublishedTable = z.object({
+  schema: z.string(),
+  name: z.string(),
+  /** Null: no column list. */
+  columns: z.array(z.string()).nullable(),
+});
+export type PublishedTable = z.infer<typeof PublishedTable>;
+
 export const Catalogue = z.object({
   database: z.string(),
   role: z.string(),
@@ -53,10 +61,7 @@ export const Catalogue = z.object({
     /** Everything is published that can be: inserts, updates, deletes, truncates. */
     complete: z.boolean(),
     allTables: z.boolean(),
-    /** Columns null: no column list. */
-    tables: z.array(
-      z.object({ schema: z.string(), name: z.string(), columns: z.array(z.string()).nullable() }),
-    ),
+    tables: z.array(PublishedTable),
   }).nullable(),
   /** Slots with our prefix. Their names are shared by all databases of the server. */
   slots: z.array(z.object({

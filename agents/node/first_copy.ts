@@ -2,30 +2,27 @@
  * Reads all published rows as they were when a replication slot began.
  *
  * F1. Every row is read in the slot's own snapshot: what is not in the copy comes as a change, and the other way round.
- * F2. Of each table `truncate` comes first: rows that vanished while nobody looked are gone for the receiver too.
- * F3. Rows are fetched in bounded lots; the consumer sets the pace.
+ * F2. Rows are fetched in bounded lots; the consumer sets the pace.
  */
 import type { RowChange } from "../../lib/cluster/protocol.ts";
 import { assert, messageOf, SalarError } from "../../lib/errors.ts";
 import { COPY_ROWS_PER_FETCH } from "../../lib/limits.ts";
-import type { Catalogue } from "./catalogue.ts";
-import { truncation } from "./pgoutput.ts";
+import type { PublishedTable } from "./catalogue.ts";
 import type { Sql } from "./sql.ts";
 
 /** Hands over every row, in order; returns how many there were. @throws {SalarError} `forbidden` without SELECT. */
 export async function copyTables(
   sql: Sql,
   snapshot: string,
-  { publication }: Catalogue,
+  tables: readonly PublishedTable[],
   take: (change: RowChange) => Promise<void>,
 ): Promise<number> {
   assert(/^[0-9A-F-]+$/i.test(snapshot), "a snapshot's name is made of hex digits");
   await sql.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
   await sql.query(`SET TRANSACTION SNAPSHOT '${snapshot}'`);
   let rows = 0;
-  for (const table of publication?.tables ?? []) {
+  for (const table of tables) {
     const columns = table.columns ?? [];
-    await take(truncation(table.name));
     await openCursor(sql, table.schema, table.name, columns);
     for (;;) {
       const lot = await sql.query(`FETCH ${COPY_ROWS_PER_FETCH} FROM salar_copy`);

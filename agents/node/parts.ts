@@ -22,8 +22,8 @@ export interface PartsOptions {
 }
 
 export interface Parts {
-  /** Starts a new position. */
-  begin(lsn: bigint): void;
+  /** Starts at a position. */
+  begin(lsn: bigint, index: number): void;
   add(change: RowChange): void;
   /** Emits what is left of this position; nothing for a position without changes. */
   end(): void;
@@ -44,9 +44,9 @@ export function parts({ origin, originNo, emit, onCut }: PartsOptions): Parts {
   }
 
   return {
-    begin(next) {
-      lsn = next;
-      first = 0;
+    begin(at, index) {
+      lsn = at;
+      first = index;
     },
     add(given) {
       const change = fit(given, onCut);

@@ -1,0 +1,124 @@
+/**
+ * Following directives: report what was done, ask for what comes next, do it.
+ *
+ * D1. A directive is acted on in the order of numbers, and its number is written down after the effect: a crash between
+ *     the two repeats an effect that is made for it.
+ * D2. Reports go before the next question, since asking from number n on tells the outbox to forget what is before.
+ * D3. Number done and report owed are one write: after it, the report is sent until somebody acknowledges it.
+ * D4. What no retry can help is reported as refused; every other fault ends the round, and the next one asks again.
+ */
+import { z } from "zod";
+import type { Bus } from "../../lib/bus/bus.ts";
+import { subjects } from "../../lib/bus/subjects.ts";
+import { Directives, type NodeReport, type StatementKind } from "../../lib/cluster/protocol.ts";
+import { isSalarError } from "../../lib/errors.ts";
+import type { Log } from "../../lib/log.ts";
+import { decodeReply } from "../../lib/mesh/reply.ts";
+import type { Disk, Probe, Scope } from "../../lib/seams.ts";
+import type { NodeApi, Outcome } from "./node_api.ts";
+import { type NodeState, writeState } from "./state.ts";
+import type { NodeDirective, NodeTrust } from "./trust.ts";
+
+export interface DirectiveOptions {
+  bus: Bus;
+  disk: Disk;
+  /** Of the agent's state. */
+  folder: string;
+  trust: NodeTrust;
+  api: NodeApi;
+  probe: Probe;
+  log: Log;
+}
+
+const Acknowledged = z.object({ ok: z.literal(true) });
+const REASON_CHARS_MAX = 1_000;
+
+export interface DirectiveLoop {
+  /** One round; true when there may be more at once. Rejects for what may pass: call again later. */
+  round(scope: Scope): Promise<boolean>;
+}
+
+export function directiveLoop(initial: NodeState, options: DirectiveOptions): DirectiveLoop {
+  const { bus, disk, folder, trust, probe, log } = options;
+  const { nodeFetch, nodeReport } = subjects;
+  let state = initial;
+
+  async function save(change: Partial<NodeState>): Promise<void> {
+    const next = { ...state, ...change };
+    await writeState(disk, folder, next);
+    state = next; // only now: what is not on disk did not happen
+  }
+
+  async function ask<T>(
+    scope: Scope,
+    subject: string,
+    { kind, body, answer }: { kind: StatementKind; body: Record<string, unknown>; answer: z.ZodType<T> },
+  ): Promise<T> {
+    const text = trust.sign(kind, body, state, { nowMs: scope.nowMs() });
+    return decodeReply(answer, await bus.request(scope, subject, new TextEncoder().encode(text)));
+  }
+
+  async function sendReports(scope: Scope): Promise<void> {
+    if (state.reports.length === 0) return;
+    for (const body of state.reports) {
+      await ask(scope, nodeReport(trust.fp), { kind: "node.report", body, answer: Acknowledged });
+    }
+    await save({ reports: [] });
+  }
+
+  return {
+    async round(scope) {
+      await sendReports(scope); // D2
+      const body = { after: state.done };
+      const { directives, last } = await ask(scope, nodeFetch(trust.fp), {
+        kind: "node.fetch",
+        body,
+        answer: Directives,
+      });
+      if (last < state.done) {
+        log.error("the cluster knows fewer directives than were done: was its store set back?", {
+          last,
+          done: state.done,
+        });
+      }
+      for (const text of directives) {
+        const { seq, kind, directive } = trust.openDirective(text, state, scope.nowMs());
+        if (seq <= state.done) continue;
+        const outcome = await act(scope, options, directive);
+        probe.sometimes(`node.${kind}.${outcome.ok ? "done" : "refused"}`);
+        log.info("directive", { seq, kind, ...outcome });
+        await save({ done: seq, reports: [...state.reports, reportOf(seq, outcome)] }); // D1, D3
+      }
+      return directives.length > 0;
+    },
+  };
+}
+
+function reportOf(seq: number, outcome: Outcome): NodeReport {
+  return outcome.ok
+    ? { seq, outcome: "done", reason: "" }
+    : { seq, outcome: "refused", reason: outcome.reason.slice(0, REASON_CHARS_MAX) };
+}
+
+async function act(
+  scope: Scope,
+  { api }: DirectiveOptions,
+  directive: NodeDirective | null,
+): Promise<Outcome> {
+  try {
+    switch (directive?.kind) {
+      case undefined:
+        return { ok: false, reason: "this agent does not know such a directive: update it" };
+      case "directive.key.accept":
+        return await api.acceptKey(scope, directive.body.minionId, directive.body.minionKey);
+      case "directive.key.forget":
+        return await api.forgetKey(scope, directive.body.minionId);
+      case "directive.retire":
+        return await api.retire(scope, directive.body.minionIds);
+    }
+  } catch (error) {
+    const isFinal = isSalarError(error) && !error.retry && !scope.signal.aborted; // D4
+    if (!isFinal) throw error;
+    return { ok: false, reason: error.message };
+  }
+}
