@@ -18,12 +18,15 @@ import type { Outcome } from "./minion.ts";
 const Step = z.enum(["write", "restart", "verify", "put-back", "restart-old", "verify-old", "there", "back"]);
 export type Step = z.infer<typeof Step>;
 
+/** A host name or address: it becomes a Salt setting and an argument of `salt-call`, so nothing else may pass. */
+export const MasterName = z.string().regex(/^[A-Za-z0-9:][A-Za-z0-9.:_-]{0,252}$/, "a host name or address");
+
 /** What the director ordered, with the numbers of its directive. */
 export const MoveOrder = z.object({
   seq: z.int().min(1),
   epoch: z.int().min(0),
   plan: z.string(),
-  master: z.string().min(1).max(253),
+  master: MasterName,
   masterKey: PublicPem,
 });
 export type MoveOrder = z.infer<typeof MoveOrder>;

@@ -16,7 +16,7 @@ import type { Log } from "../../lib/log.ts";
 import type { Net, Probe, Scope } from "../../lib/seams.ts";
 import { backoffMs } from "./backoff.ts";
 import { type Director, directorAt } from "./director.ts";
-import type { MoveJournal } from "./journal.ts";
+import { MasterName, type MoveJournal } from "./journal.ts";
 import { PUBLISH_PORT } from "./minion.ts";
 import { move, readJournal, type RepointDeps, resumeMove } from "./repoint.ts";
 import { type AgentState, readState, withReport, writeState } from "./state.ts";
@@ -35,6 +35,7 @@ export interface ClientAgentDeps extends RepointDeps {
   joinToken(): Promise<string>;
 }
 
+const Move = DirectiveMove.extend({ master: MasterName });
 const REASON_CHARS_MAX = 1_000;
 
 /**
@@ -154,7 +155,7 @@ class ClientAgent {
   }
 
   async #obey(scope: Scope, { seq, epoch, body }: Directive): Promise<void> {
-    const parsed = DirectiveMove.safeParse(body);
+    const parsed = Move.safeParse(body);
     if (!parsed.success) {
       throw new SalarError("bad-peer", `Cannot follow directive ${seq}: its body is not of the agreed form`);
     }
