@@ -70,6 +70,7 @@ export function folderKeys(pkiFolder: string): MinionKeys {
   };
 
   async function move(id: string, from: readonly KeyState[], to: KeyState): Promise<boolean> {
+    await Deno.mkdir(`${pkiFolder}/${FOLDERS[to]}`, { recursive: true });
     for (const state of from) {
       if (await unlessMissing(Deno.rename(pathOf(id, state), pathOf(id, to)))) return true;
     }
@@ -95,8 +96,10 @@ export function folderKeys(pkiFolder: string): MinionKeys {
     },
     async preseed(id, pem) {
       const path = pathOf(id, "accepted");
-      await Deno.writeTextFile(`${path}.new`, pem, { mode: 0o644 });
-      await Deno.rename(`${path}.new`, path);
+      await Deno.mkdir(`${pkiFolder}/${FOLDERS.accepted}`, { recursive: true });
+      // Not beside it: the master would take the unfinished file for a key.
+      await Deno.writeTextFile(`${pkiFolder}/.${id}.new`, pem, { mode: 0o600 });
+      await Deno.rename(`${pkiFolder}/.${id}.new`, path);
       await unlessMissing(Deno.remove(pathOf(id, "pending")));
     },
   };

@@ -40,8 +40,8 @@ export interface Twin {
   registerMinion(minion: Minion): Promise<Registration>;
   /** A job return or ping of a minion came in; false for one that is not registered. */
   checkin(minionId: string): Promise<boolean>;
-  /** Registers each minion whose start event comes by, until the events end or the signal aborts. */
-  watchSalt(events: AsyncIterable<SaltEvent>, options: WatchOptions): Promise<void>;
+  /** Registers each minion whose start event comes by, until the events end. */
+  watchSalt(events: AsyncIterable<SaltEvent>, options?: WatchOptions): Promise<void>;
 }
 
 export interface SaltEvent {
@@ -50,7 +50,6 @@ export interface SaltEvent {
 }
 
 export interface WatchOptions {
-  signal: AbortSignal;
   /** Asked when a start event carries no `machine_id` grain. */
   machineIdOf?: (minionId: string) => Promise<string | null>;
   onRegistration?: (minionId: string, registration: Registration) => void;
@@ -87,13 +86,13 @@ export function twin(options: TwinOptions): Twin {
         if (minion !== null) await checkIn(tx, minion.server_id, nowMs());
         return minion !== null;
       }),
-    async watchSalt(events, { signal, machineIdOf, onRegistration }) {
+    async watchSalt(events, { machineIdOf, onRegistration } = {}) {
       for await (const { tag, data } of events) {
-        if (signal.aborted) return;
         const minionId = /^salt\/minion\/([^/]+)\/start$/.exec(tag)?.[1];
         if (minionId === undefined) continue;
         const machineId = machineIdIn(data) ?? await machineIdOf?.(minionId) ?? null;
-        onRegistration?.(minionId, await registerMinion({ minionId, machineId }));
+        const registration = await registerMinion({ minionId, machineId });
+        onRegistration?.(minionId, registration);
       }
     },
   };

@@ -257,7 +257,6 @@ Deno.test("watchSalt() registers minions by their start events", async () => {
   }
   const outcomes: string[] = [];
   await node.watchSalt(events(), {
-    signal: AbortSignal.any([]),
     machineIdOf: (id) => Promise.resolve(id === "b.example" ? "m2" : null),
     onRegistration: (id, { outcome }) => outcomes.push(`${id} ${outcome}`),
   });
