@@ -8,6 +8,7 @@
 import { SalarError } from "../errors.ts";
 import { BUS_ACK_WAIT_MS } from "../limits.ts";
 import type { DurableMessage, Message, Subscription } from "../bus/bus.ts";
+import { PUBLIC } from "./auth.ts";
 import { startBatch } from "./batch.ts";
 import type { Context } from "./context.ts";
 import { groupOf, type MeshFunction } from "./function.ts";
@@ -17,7 +18,6 @@ import { encodeReply, parseJson } from "./reply.ts";
 import type { Trust } from "./trust.ts";
 import { type Order, perform, toDelivery, type Workplace } from "./work.ts";
 
-const PUBLIC: Principal = { id: "public", role: "public", fp: null };
 /** Of a subject such as `salar.node.<fp>.beat`: where the sender's fingerprint stands. */
 const FP_TOKEN = 2;
 
