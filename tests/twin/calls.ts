@@ -13,6 +13,7 @@ const PACKAGE = "com.redhat.rhn.frontend.xmlrpc";
 
 const apiHandler: Handler = {
   javaClass: `${PACKAGE}.api.ApiHandler`,
+  open: true,
   methods: {
     getVersion: [overload([], ({ version }: CallContext) => Promise.resolve(version.api))],
     systemVersion: [overload([], ({ version }: CallContext) => Promise.resolve(version.system))],
@@ -29,6 +30,7 @@ const apiHandler: Handler = {
 const authHandler: Handler = {
   javaClass: `${PACKAGE}.auth.AuthHandler`,
   looksUpSessions: true,
+  open: true,
   methods: {
     login: [
       overload(

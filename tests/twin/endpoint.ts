@@ -9,10 +9,10 @@ import { UyuniFault } from "../../lib/uyuni/faults.ts";
 import { readCall, writeFault, writeResult, XmlRpcError } from "../../lib/uyuni/xmlrpc.ts";
 import type { XmlRpcCall, XmlRpcValue } from "../../lib/uyuni/xmlrpc.ts";
 import { HANDLERS } from "./calls.ts";
-import { findOne, type TwinDb, type TwinTx } from "./db.ts";
-import type { CallContext } from "./handler.ts";
+import { findOne, type TwinDb } from "./db.ts";
+import type { CallContext, Handler } from "./handler.ts";
 import { type Argument, choose, LoggedIn } from "./overloads.ts";
-import { isSessionKey } from "./sessions.ts";
+import { isSessionKey, type User } from "./sessions.ts";
 
 /** All of a call's context that does not change from call to call. */
 export type Server = Omit<CallContext, "tx" | "nowMs" | "afterwards"> & { db: TwinDb; nowMs: () => number };
@@ -63,11 +63,9 @@ async function dispatch(server: Server, { method: name, params }: XmlRpcCall): P
   const { db, nowMs, sessions } = server;
   const args: Argument[] = [...params];
   const [key] = params;
+  let user: User | undefined;
   if (typeof key === "string" && isSessionKey(key) && !handler.looksUpSessions) {
-    const user = await db.transaction((tx) => sessions.use(tx, key)); // E1
-    if (user.read_only === "Y" && !READS.test(method)) {
-      throw UyuniFault.of("read-only-user", `The ${method} API is not available to read-only API users`);
-    }
+    user = await db.transaction((tx) => sessions.use(tx, key)); // E1
     args[0] = new LoggedIn(user);
   }
 
@@ -76,21 +74,23 @@ async function dispatch(server: Server, { method: name, params }: XmlRpcCall): P
     // `Object.hasOwn`: "constructor" is no method.
     const overloads = Object.hasOwn(handler.methods, method) ? handler.methods[method] ?? [] : [];
     const named = { method, javaClass: handler.javaClass, overloads };
-    const chosen = await choose(named, args, (id) => userById(tx, id));
-    const context = {
-      ...server,
-      tx,
-      nowMs: nowMs(),
-      afterwards: (work: () => Promise<unknown>) => afterwards.push(work),
-    };
-    return await chosen.overload.run(context, chosen.args);
+    const chosen = await choose(named, args, (id) => findOne(tx, "web_contact", { id }));
+    checkAccess(handler, method, user);
+    const after = (work: () => Promise<unknown>) => afterwards.push(work);
+    return await chosen.overload.run({ ...server, tx, nowMs: nowMs(), afterwards: after }, chosen.args);
   });
   for (const work of afterwards) await work();
   return result;
 }
 
-function userById(tx: TwinTx, id: number) {
-  return findOne(tx, "web_contact", { id });
+/** Who may not call is told only once it is clear what would be called. */
+function checkAccess(handler: Handler, method: string, user: User | undefined): void {
+  if (user?.read_only === "Y" && !READS.test(method)) {
+    throw UyuniFault.of("read-only-user", `The ${method} API is not available to read-only API users`);
+  }
+  if (user === undefined && !handler.open) {
+    throw UyuniFault.of("no-role", `The ${method} API is not available for unauthenticated users.`);
+  }
 }
 
 /** `list_all-channels` → `listAllChannels`: what is neither letter nor digit goes, the letter behind it grows. */

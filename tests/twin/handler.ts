@@ -34,6 +34,8 @@ export interface Handler {
   javaClass: string;
   /** Session keys reach the methods as they are. */
   looksUpSessions?: boolean;
+  /** Needs no user. */
+  open?: boolean;
   methods: Readonly<Record<string, readonly Overload<CallContext>[]>>;
 }
 

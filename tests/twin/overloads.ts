@@ -100,10 +100,7 @@ export async function choose<Context>(
   }
   const [only, second] = converted;
   if (second !== undefined) {
-    throw UyuniFault.of(
-      "bad-parameter",
-      `More than one method ${method} in class ${javaClass} matches the parameters`,
-    );
+    throw UyuniFault.of("bad-parameter", "more than one method candidate found during conversion fallback");
   }
   if (only === undefined) throw failure ?? UyuniFault.of("bad-parameter", "Could not find translator");
   return only;

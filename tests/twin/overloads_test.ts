@@ -78,5 +78,5 @@ Deno.test("choose() refuses what no conversion fits, and what fits twice", async
   await rejectsParameter(chosen([["user"]], [2]), /java.lang.Integer/);
   await rejectsParameter(chosen([["date"]], [5]), /java.util.Date/);
   await rejectsParameter(chosen([["string"]], [new Uint8Array(1)]), /class \[B/);
-  await rejectsParameter(chosen([["string"], ["boolean"]], [5]), /More than one method/);
+  await rejectsParameter(chosen([["string"], ["boolean"]], [5]), /more than one method candidate/);
 });

@@ -212,7 +212,7 @@ async function deleteSystems(
   if (missing.length > 0) {
     throw UyuniFault.of(
       "systems-not-deleted",
-      `The following systems were NOT deleted: ${missing.join(", ")}`,
+      `The following systems were NOT deleted: \n${missing.join("\n")}`,
     );
   }
   return 1;

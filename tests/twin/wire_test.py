@@ -55,7 +55,8 @@ assert server.system.setProfileName(key, FIRST, 4711) == 1  # an integer becomes
 assert server.system.getName(key, FIRST)["name"] == "4711"
 fault(-1, "com.redhat.rhn.common.translation.TranslationException", server.system.getDetails, key, str(FIRST))  # … never back
 fault(-1, "TranslationException", server.system.listSystems, "no key")
-assert server.system.listSystems(1) == server.system.listSystems(key)  # an integer is the user with that id
+fault(-1, "java.lang.SecurityException: The listSystems API is not available for unauthenticated users.",
+      server.system.listSystems, 1)  # an integer becomes the user with that id, but is no login
 fault(-1, "TranslationException", server.system.listSystems, 99)
 assert [its["label"] for its in server.channel.listAllChannels(key)] == ["base"]
 fault(-208, "redstone.xmlrpc.XmlRpcFault: No such system", server.system.getDetails, key, 5)
