@@ -51,6 +51,9 @@ Deno.test("apportion() fills small holders and shares the rest by weight", () =>
   const holders = [{ weight: 1, capacity: 5 }, { weight: 1, capacity: 100 }, { weight: 2, capacity: 100 }];
   assert.deepEqual(apportion(35, holders), [5, 10, 20]);
   assert.deepEqual(apportion(1_000, holders), [5, 100, 100]);
+  assert.deepEqual(apportion(5, [{ weight: 2, capacity: 9 }, { weight: 1, capacity: 9 }]), [3, 2]);
+  assert.equal(new WaterLevel(holders).at(204), 99); // 5 + 99 + 100: all but the second are full
+  assert.equal(new WaterLevel(holders).at(205), Infinity);
   assert.deepEqual(apportion(0, holders), [0, 0, 0]);
   assert.deepEqual(apportion(7, []), []);
   assert.deepEqual(apportion(5, [1, 1, 1].map((weight) => ({ weight, capacity: 9 }))), [2, 2, 1]);

@@ -258,7 +258,7 @@ function choose(
     const reason = zone.open.length === 0 ? "zone-closed" : "zone-full";
     return { reason, state: `${state} and may not use others, accept a node there or allow fallback` };
   }
-  const away = chooseAway(cluster, hash, zone);
+  const away = chooseAnywhere(cluster, hash);
   if (away) return { slot: away, why: "fallback" };
   return { reason: "cluster-full", state: `${state} and no other zone has room, accept another node` };
 }
@@ -283,11 +283,11 @@ function choosePinned({ byFp }: Cluster, pin: string, current: Slot | undefined)
   };
 }
 
-/** The best node of the other zones, each of which keeps its own bound. */
-function chooseAway({ zones }: Cluster, hash: Hash, home: ZoneState): Slot | null {
+/** The best node of all zones, each of which keeps its own bound. */
+function chooseAnywhere({ zones }: Cluster, hash: Hash): Slot | null {
   const best: Slot[] = [];
   for (const zone of zones.values()) {
-    const slot = zone === home ? null : winner(hash, zone.open, hasRoom(zone));
+    const slot = winner(hash, zone.open, hasRoom(zone));
     if (slot) best.push(slot);
   }
   return winner(hash, best.sort((x, y) => x.at - y.at), () => true); // the winner of winners is the winner of all

@@ -134,6 +134,21 @@ Deno.test("placeOne() prefers the own zone and falls back when it is full or tak
   });
 });
 
+Deno.test("placeOne() keeps the systems of a confined zone in it, and lets other zones fall back", () => {
+  const nodes = [
+    node("full", { capacity: 0 }),
+    node("shut", { zone: "y", capacity: 0 }),
+    node("away", { zone: "x" }),
+  ];
+  const confined = { confined: ["z"] };
+  assert.equal(refusal(placeOne(system(1), nodes, confined)), "zone-full");
+  assert.deepEqual(placeOne(system(1, { zone: "y" }), nodes, confined), {
+    ok: true,
+    node: "away",
+    why: "fallback",
+  });
+});
+
 Deno.test("placeOne() refuses clearly: unknown, closed and full zones, full cluster", () => {
   const full = node("a", { capacity: 2, load: 2 });
   const closed = node("b", { accepting: false });
@@ -352,6 +367,18 @@ Deno.test("planMoves() never moves a pinned system in a rebalance, and takes oth
   );
   const plan = planMoves(systems, nodes, { kind: "rebalance", zone: "z", fill: ["b"] });
   assert.deepEqual([...plan.ids].sort(), systems.slice(50).map((s) => s.id).sort());
+});
+
+Deno.test("planMoves() fills a node from others where the systems above a bound are pinned", () => {
+  const nodes = [
+    node("a", { load: 70 }),
+    node("b", { load: 60 }),
+    node("low", { load: 20 }),
+    node("new", { load: 30 }),
+  ];
+  const systems = nodes.flatMap(residents).map((s) => ({ ...s, pin: s.node === "a" ? "a" : null }));
+  const plan = planMoves(systems, nodes, { kind: "rebalance", zone: "z", fill: ["new"] });
+  assert.deepEqual(plan.loads, [70, 45, 20, 45]);
 });
 
 Deno.test("planMoves() moves pinned systems of a drained node to their pin, or says that they are stuck", () => {
