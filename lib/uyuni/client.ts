@@ -3,10 +3,11 @@
  *
  * In: method names and values; out: values, or one of two errors: `UyuniFault` (the server refused) and
  * `UyuniCallError` (no usable answer came).
- * C1. Every call ends within `timeoutMs`, its login and its one repetition included.
+ * C1. Every call ends within `timeoutMs`, its login and its one repetition included. One that waits for the login of
+ *     another call ends with that.
  * C2. Only a call that the server refused for its session is repeated, and once: such a call was not carried out.
  * C3. After a refused password no further login is tried for `loginPauseMs`: retries must not lock an account.
- * C4. Neither password nor session key gets into an error.
+ * C4. The client puts neither password nor session key into an error; a fault's text is the server's own.
  *
  * TLS is the work of the injected `request`, which must verify the server's certificate; `fetch` does.
  */

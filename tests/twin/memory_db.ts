@@ -18,8 +18,15 @@ export interface MemoryDbOptions {
 }
 
 export interface MemoryDb extends TwinDb {
-  /** A new change feed that starts now, or the one that already has this name. */
-  openSlot(name: string, publication: Publication, options?: { transactionsMax?: number }): ChangeSlot;
+  /**
+   * A new change feed that starts now, or the one that already has this name. With `copy` a new one begins with all
+   * published rows, as inserts of one transaction.
+   */
+  openSlot(
+    name: string,
+    publication: Publication,
+    options?: { transactionsMax?: number; copy?: boolean },
+  ): ChangeSlot;
   dropSlot(name: string): void;
   /** All rows and sequences as JSON. Slots are not in it, just as a dump of PostgreSQL has none. */
   snapshot(): Promise<string>;
@@ -98,9 +105,18 @@ export function memoryDb({ nowMs = Date.now, snapshot }: MemoryDbOptions = {}): 
   return {
     transaction,
     close: () => Promise.resolve(),
-    openSlot(name, publication, { transactionsMax = SLOT_TRANSACTIONS_MAX } = {}) {
-      const slot = slots.get(name) ?? new ChangeSlot(publication, transactionsMax);
+    openSlot(name, publication, { transactionsMax = SLOT_TRANSACTIONS_MAX, copy = false } = {}) {
+      const known = slots.get(name);
+      if (known !== undefined) return known;
+      const slot = new ChangeSlot(publication, transactionsMax);
       slots.set(name, slot);
+      if (copy) {
+        const rows = TABLE_NAMES.flatMap((table) =>
+          tableOf(table).find({}).map((after) => ({ table, before: null, after }))
+        );
+        const changes = rows.flatMap((step) => changeOf(step, publication) ?? []);
+        if (changes.length > 0) slot.push({ lsn, atMs: nowMs(), changes });
+      }
       return slot;
     },
     dropSlot: (name) => void slots.delete(name),
