@@ -113,9 +113,9 @@ function receive(chunk: Uint8Array, handler: StreamHandler): void {
 }
 
 /** "Written, flushed and applied up to here": one position, since nothing is kept but what the bus has stored. */
-function status(lsn: bigint, nowMs: number): Uint8Array {
-  const bytes = new Uint8Array(34);
-  const view = new DataView(bytes.buffer);
+function status(lsn: bigint, nowMs: number): Buffer {
+  const bytes = Buffer.alloc(34); // `pg` takes nothing else
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
   view.setUint8(0, STATUS);
   for (const at of [1, 9, 17]) view.setBigUint64(at, lsn);
   view.setBigInt64(25, BigInt(Math.round((nowMs - POSTGRES_EPOCH_MS) * 1_000)));

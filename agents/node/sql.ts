@@ -115,7 +115,7 @@ export interface Wire {
   };
   on(event: "replicationStart", listener: () => void): void;
   on(event: "copyData", listener: (message: { chunk: Uint8Array }) => void): void;
-  sendCopyFromChunk(chunk: Uint8Array): void;
+  sendCopyFromChunk(chunk: Buffer): void;
 }
 
 export function wireOf(client: pg.Client): Wire {

@@ -5,23 +5,19 @@
 import pg from "pg";
 import { postgresCapture } from "../../agents/node/capture.ts";
 import { type DatabaseOptions, lazySql } from "../../agents/node/sql.ts";
+import { CAPTURE_TABLES, type CaptureTable } from "../../agents/node/tables.ts";
 import type { Changes, RowChange } from "../../lib/cluster/protocol.ts";
-import type { Log } from "../../lib/log.ts";
-import { silentLog } from "../../lib/log.ts";
+import { createLog } from "../../lib/log.ts";
 import { realScope } from "../../lib/mesh/real_scope.ts";
 import type { Disk, Scope } from "../../lib/seams.ts";
 import { Secret } from "../../lib/secure/secret.ts";
 import type { Postgres } from "../parts/postgres.ts";
+import { pgDb } from "../twin/pg_db.ts";
 
 /** Replication needs a cap, which PostgreSQL does not have by itself. */
 export const CAPTURE_SETTINGS = { max_slot_wal_keep_size: "1GB" };
 
 export const PLANTED_SECRET = "planted-secret-0f3c";
-
-export function optionsOf(postgres: Postgres, database: string): DatabaseOptions {
-  const { host, port, user, password } = postgres;
-  return { host, port, database, user, password: new Secret(password), ca: null };
-}
 
 export async function connectApp(options: DatabaseOptions): Promise<pg.Client> {
   const { host, port, database, user, password } = options;
@@ -31,40 +27,19 @@ export async function connectApp(options: DatabaseOptions): Promise<pg.Client> {
   return client;
 }
 
-/** Five tables as Uyuni has them: keyless ones with their unique index, a secret column, `modified` triggers. */
-export const SCHEMA = `
-create table rhnserver (
-  id numeric not null constraint rhn_server_id_pk primary key, org_id numeric not null,
-  digital_server_id varchar(1024) not null, machine_id varchar(256), name varchar(128), hostname varchar(128),
-  release varchar(64) not null, running_kernel varchar(64), description varchar(256), secret varchar(64) not null,
-  contact_method_id numeric default 0 not null, created timestamptz default now() not null,
-  modified timestamptz default now() not null);
-create unique index rhn_server_dsid_uq on rhnserver (digital_server_id);
-create table suseminioninfo (
-  server_id numeric not null references rhnserver on delete cascade, minion_id varchar(256) not null,
-  os_family varchar(32), kernel_live_version varchar(255), created timestamptz default now() not null);
-create unique index rhn_minion_info_sid_uq on suseminioninfo (server_id);
-create unique index rhn_minion_info_minion_id_uq on suseminioninfo (minion_id);
-create table rhnchannel (
-  id numeric not null constraint rhn_channel_id_pk primary key, parent_channel numeric, org_id numeric,
-  channel_arch_id numeric not null, label varchar(128) not null, basedir varchar(256), name varchar(256) not null,
-  summary varchar(500), description varchar(4000), checksum_type_id numeric, channel_access varchar(10),
-  last_modified timestamptz default now() not null, last_synced timestamptz,
-  created timestamptz default now() not null, modified timestamptz default now() not null);
-create unique index rhn_channel_label_uq on rhnchannel (label);
-create table rhnserverchannel (
-  server_id numeric not null references rhnserver on delete cascade, channel_id numeric not null,
-  created timestamptz default now() not null);
-create unique index rhn_sc_sid_cid_uq on rhnserverchannel (server_id, channel_id);
-create table rhnservergroupmembers (
-  server_id numeric not null references rhnserver on delete cascade, server_group_id numeric not null);
-create unique index rhn_sgmembers_sid_sgid_uq on rhnservergroupmembers (server_id, server_group_id);
-create table rhnserverinfo (server_id numeric not null, checkin timestamptz default now());
-`;
+/** An empty Uyuni database of this name, with one organisation. Returns how to reach it. */
+export async function createUyuni(postgres: Postgres, name: string): Promise<DatabaseOptions> {
+  const db = await pgDb({ url: await postgres.createDatabase(name) }); // creates the tables
+  await db.close();
+  await postgres.sql("insert into web_customer (id, name) values (1, 'org')", name);
+  const { host, port, user, password } = postgres;
+  return { host, port, database: name, user, password: new Secret(password), ca: null };
+}
 
+/** The `insert` of one profile, its secret included. */
 export function insertServer(id: number, name: string): string {
-  return `insert into rhnserver (id, org_id, digital_server_id, machine_id, name, release, secret)
-    values (${id}, 1, 'ID-${id}', md5('${id}'), '${name}', '15.6', '${PLANTED_SECRET}')`;
+  return `insert into rhnserver (id, org_id, digital_server_id, machine_id, server_arch_id, os, release, name, secret)
+    values (${id}, 1, 'ID-${id}', md5('${id}'), 1, 'SLES', '15.6', '${name}', '${PLANTED_SECRET}')`;
 }
 
 export function memoryDisk(): Disk {
@@ -89,6 +64,8 @@ export function memoryDisk(): Disk {
 }
 
 export interface RunningCapture {
+  /** Lines of level warn and error. */
+  complaints: string[];
   lagBytes(): Promise<number | null>;
   stop(): Promise<void>;
 }
@@ -97,10 +74,11 @@ export interface CaptureUnderTest {
   database: DatabaseOptions;
   disk: Disk;
   emit: (scope: Scope, changes: Changes) => Promise<void>;
-  log?: Log;
 }
 
-export function startCapture({ database, disk, emit, log = silentLog }: CaptureUnderTest): RunningCapture {
+export function startCapture({ database, disk, emit }: CaptureUnderTest): RunningCapture {
+  const complaints: string[] = [];
+  const log = createLog({ level: "warn", nowMs: () => Date.now(), write: (line) => complaints.push(line) });
   const ending = new AbortController();
   const scope = realScope({ name: "capture test", signal: ending.signal, log });
   const facts = lazySql(database, "salar-facts");
@@ -109,6 +87,7 @@ export function startCapture({ database, disk, emit, log = silentLog }: CaptureU
     if (!ending.signal.aborted) throw error;
   });
   return {
+    complaints,
     lagBytes: () => source.lagBytes(),
     async stop() {
       ending.abort();
@@ -127,12 +106,12 @@ type Position = readonly [originNo: number, lsn: string, index: number];
 export class Receiver {
   readonly #rows = new Map<string, { at: Position; row: RowChange["row"] | null }>();
   readonly #emptied = new Map<string, Position>();
-  readonly #keys: Record<string, readonly string[]>;
+  readonly #keys: ReadonlyMap<string, readonly string[]>;
   /** Every change that was applied, in order of application. */
   readonly applied: { at: Position; change: RowChange }[] = [];
 
-  constructor(keys: Record<string, readonly string[]>) {
-    this.#keys = keys;
+  constructor(tables: readonly CaptureTable[] = CAPTURE_TABLES) {
+    this.#keys = new Map(tables.map(({ name, key }) => [name.toLowerCase(), key]));
   }
 
   take({ originNo, lsn, first, changes }: Changes): void {
@@ -179,7 +158,7 @@ export class Receiver {
   }
 
   #keyOf(table: string, row: RowChange["row"]): string {
-    return `${table}/${(this.#keys[table] ?? []).map((column) => row[column]).join("/")}`;
+    return `${table}/${(this.#keys.get(table) ?? []).map((column) => row[column]).join("/")}`;
   }
 }
 
