@@ -22,23 +22,31 @@ import { type Order, perform, type Verdict, type Workplace } from "./work.ts";
 
 export interface AppParts {
   place: Workplace;
-  functions: readonly MeshFunction[];
   trust: Trust;
+  /** Functions that answer only while store and bus are there. */
+  functions: readonly MeshFunction[];
   gate: Gate;
+  /** The host's own routes, which answer always. */
+  house: MeshFunction;
 }
 
 type Answering = (request: Request, params: Record<string, string>) => Promise<Response>;
 
-export function createApp({ place, functions, trust, gate }: AppParts): Hono {
+const ALWAYS: Gate = { isOpen: () => true, reasons: () => [] };
+
+export function createApp({ place, trust, functions, gate, house }: AppParts): Hono {
   const app = new Hono();
-  const all = functions.flatMap(({ name, routes }) => routes.map((route) => ({ owner: name, route })));
-  for (const { owner, route } of all) {
-    const answer = isRaw(route)
-      ? rawAnswering(place, owner, route, trust, gate)
-      : jsonAnswering(place, owner, route, trust, gate);
-    app.on(route.method, honoPath(route.path), (c) => answer(c.req.raw, c.req.param()));
-  }
-  const allowed = methodsByPath(all.map(({ route }) => route));
+  const mount = ({ name, routes }: MeshFunction, gate: Gate) => {
+    for (const route of routes) {
+      const answer = isRaw(route)
+        ? rawAnswering(place, name, route, trust, gate)
+        : jsonAnswering(place, name, route, trust, gate);
+      app.on(route.method, honoPath(route.path), (c) => answer(c.req.raw, c.req.param()));
+    }
+  };
+  mount(house, ALWAYS);
+  for (const each of functions) mount(each, gate);
+  const allowed = methodsByPath([house, ...functions].flatMap(({ routes }) => routes));
   app.notFound((c) => unmatched(place, c.req.raw, allowed(c.req.path)));
   return app;
 }
