@@ -8,7 +8,7 @@ import { enrolNode } from "../agents/node/enrol.ts";
 import { runNodeAgent } from "../agents/node/logic.ts";
 import type { NodeApi } from "../agents/node/node_api.ts";
 import { readState } from "../agents/node/state.ts";
-import { CAPTURE_TABLES } from "../agents/node/tables.ts";
+import { CAPTURE_TABLES } from "../lib/cluster/capture_tables.ts";
 import { nodeTrust } from "../agents/node/trust.ts";
 import type { Bus } from "../lib/bus/bus.ts";
 import { SalarError } from "../lib/errors.ts";

@@ -136,17 +136,16 @@ export const COPY_ROWS_PER_FETCH = 1_000;
 export const SETUP_LOCK_MS = 3_000;
 /** Without a hint, directives are asked for this often. */
 export const NODE_FETCH_MS = 5_000;
-export const NODE_BACKOFF_MS = 500;
-export const NODE_BACKOFF_MS_MAX = 30_000;
+/** See lib/backoff.ts. */
+export const NODE_BACKOFF = { firstMs: 500, capMs: 30_000 } as const;
 /** How long the facts of a heartbeat may take to read; then the last known ones are sent. */
 export const NODE_FACTS_MS = 4_000;
 
 // Client agent
 /** Between two heartbeats of a system. */
 export const CLIENT_BEAT_MS = 60_000;
-/** First and longest wait after a failed round; the wait is drawn evenly below it (full jitter). */
-export const CLIENT_BACKOFF_MS = 1_000;
-export const CLIENT_BACKOFF_MS_MAX = 300_000;
+/** See lib/backoff.ts. */
+export const CLIENT_BACKOFF = { firstMs: 1_000, capMs: 300_000 } as const;
 /** An empty answer that came sooner is not followed by the next poll before this. */
 export const CLIENT_POLL_MS_MIN = 1_000;
 /** For a request that is answered at once; a long poll gets `LONG_POLL_MS` on top. */

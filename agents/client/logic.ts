@@ -2,19 +2,25 @@
  * The client agent: enrols once, then follows its directives, one move at a time, and says what came of each.
  *
  * In: seams only, so that the simulation runs it. Out: nothing; it ends when its scope ends.
- * A1. With the director gone it leaves everything as it is, and comes back without haste (backoff.ts).
+ * A1. With the director gone it leaves everything as it is, and comes back without haste (lib/backoff.ts).
  * A2. A directive is done once, in rising order: its number and its report are on disk together, after its effect.
  * A3. A move whose epoch is not above the last one acted on is refused and reported `back`.
  * A4. An interrupted move is finished before anything else is asked for, and without the director.
  * A5. A report stays on disk until the director acknowledges it or refuses it for good.
  * Source: restate's tunnel client (supervisor, back-off), Kubernetes' level-triggered loops.
  */
+import { backoffMs } from "../../lib/backoff.ts";
 import { DirectiveMove, type EnrolSystem, type MoveReport } from "../../lib/cluster/protocol.ts";
 import { isSalarError, messageOf, SalarError } from "../../lib/errors.ts";
-import { CLIENT_BEAT_MS, CLIENT_POLL_MS_MIN, LONG_POLL_MS, MINION_CONNECT_MS_MAX } from "../../lib/limits.ts";
+import {
+  CLIENT_BACKOFF,
+  CLIENT_BEAT_MS,
+  CLIENT_POLL_MS_MIN,
+  LONG_POLL_MS,
+  MINION_CONNECT_MS_MAX,
+} from "../../lib/limits.ts";
 import type { Log } from "../../lib/log.ts";
 import type { Net, Probe, Scope } from "../../lib/seams.ts";
-import { backoffMs } from "./backoff.ts";
 import { type Director, directorAt } from "./director.ts";
 import { MasterName, type MoveJournal } from "./journal.ts";
 import { PUBLISH_PORT } from "./minion.ts";
@@ -66,7 +72,7 @@ export async function enrolled(scope: Scope, deps: ClientAgentDeps, director: Di
       if (scope.signal.aborted || !isSalarError(error) || !error.retry) throw error;
       deps.log.warn("not enrolled yet", { reason: error.message, failures });
     }
-    await scope.sleep(backoffMs(scope.random, failures));
+    await scope.sleep(backoffMs(scope.random, failures, CLIENT_BACKOFF));
   }
 }
 
@@ -125,7 +131,7 @@ class ClientAgent {
         if (scope.signal.aborted) throw error;
         failures++;
         this.#deps.log.warn("round failed", { reason: messageOf(error), failures });
-        await scope.sleep(backoffMs(scope.random, failures));
+        await scope.sleep(backoffMs(scope.random, failures, CLIENT_BACKOFF));
       }
     }
   }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { isSalarError } from "../../lib/errors.ts";
-import { CLIENT_BACKOFF_MS_MAX } from "../../lib/limits.ts";
+import { CLIENT_BACKOFF } from "../../lib/limits.ts";
 import { identityFromSeed } from "../../lib/secure/keys.ts";
 import { signStatement } from "../../lib/secure/statement.ts";
 import { runClientAgent } from "./logic.ts";
@@ -213,7 +213,7 @@ Deno.test("runClientAgent() leaves everything as it is while the director is gon
   await machine.clock.runUntil("six hours", () => machine.clock.ms >= endMs, (hours + 1) * 3_600_000);
   await agent.end();
   const polls = machine.director.calls.filter((path) => path === "/v1/directives").length;
-  const fewest = hours * 3_600_000 / CLIENT_BACKOFF_MS_MAX;
+  const fewest = hours * 3_600_000 / CLIENT_BACKOFF.capMs;
   assert.ok(polls > fewest && polls < 4 * fewest, `${polls} polls`);
   assert.deepEqual(machine.files, files);
   assert.equal(machine.minion.restarts, 0);

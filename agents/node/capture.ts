@@ -13,17 +13,12 @@
  *     PostgreSQL, up to its cap.
  * Source: domain brief, sections 3.2 and 3.5; the supervisor's shape from the tunnel of Restate's TypeScript SDK.
  */
+import { backoffMs } from "../../lib/backoff.ts";
 import type { Changes } from "../../lib/cluster/protocol.ts";
 import { SalarError } from "../../lib/errors.ts";
-import {
-  CAPTURE_IN_FLIGHT_MAX,
-  CAPTURE_SAVE_MS,
-  CAPTURE_STATUS_MS,
-  NODE_BACKOFF_MS_MAX,
-} from "../../lib/limits.ts";
+import { CAPTURE_IN_FLIGHT_MAX, CAPTURE_SAVE_MS, CAPTURE_STATUS_MS, NODE_BACKOFF } from "../../lib/limits.ts";
 import type { Log } from "../../lib/log.ts";
 import type { Disk, Scope } from "../../lib/seams.ts";
-import { backoffMs } from "./backoff.ts";
 import { type Catalogue, PUBLICATION, readCatalogue, SLOT_PREFIX } from "./catalogue.ts";
 import { confirming } from "./confirming.ts";
 import { copyTables } from "./first_copy.ts";
@@ -68,8 +63,8 @@ export function postgresCapture(options: CaptureOptions): ChangeSource {
         const error = await runSession(scope, options, emit);
         if (scope.signal.aborted) return;
         // A server that takes the connection and dies at once is no reason to hurry.
-        failures = scope.monoMs() - startedMs > NODE_BACKOFF_MS_MAX ? 1 : failures + 1;
-        const waitMs = backoffMs(failures, scope.random);
+        failures = scope.monoMs() - startedMs > NODE_BACKOFF.capMs ? 1 : failures + 1;
+        const waitMs = backoffMs(scope.random, failures, NODE_BACKOFF);
         log.warn("change capture interrupted", { error, waitMs });
         await scope.sleep(waitMs);
       }

@@ -2,9 +2,10 @@
  * Enrolment: once in its life, a node shows a join token and its key, and pins the cluster's key in return.
  *
  * E1. The token goes into the body of a signed statement over TLS, never into a URL or a log.
- * E2. The answer must be for this key; what it names is written down before anything else is done with it.
+ * E2. The answer must be for this key and from the cluster that made the token, whose key the token names.
  */
 import type { z } from "zod";
+import { requirePinned } from "../../lib/cluster/pinning.ts";
 import { EnrolAnswer, EnrolChallenge, EnrolNode } from "../../lib/cluster/protocol.ts";
 import { SalarError } from "../../lib/errors.ts";
 import { HANDLER_MS_MAX } from "../../lib/limits.ts";
@@ -37,6 +38,7 @@ export async function enrolNode(scope: Scope, options: EnrolOptions): Promise<No
   if (answer.fp !== trust.fp) {
     throw new SalarError("bad-peer", "Cannot enrol: the director's answer is for another node");
   }
+  requirePinned(token, answer.clusterKey);
   const { fp, zone, clusterKey, lastSeq } = answer;
   const state: NodeState = {
     v: 1,

@@ -5,13 +5,14 @@
  * F2. The id is made of the position: a part that comes again within the dedupe window is stored once.
  * F3. Each try is signed anew, since a signature is good for minutes only.
  */
+import { NODE_BACKOFF } from "../../lib/limits.ts";
+import { backoffMs } from "../../lib/backoff.ts";
 import type { Bus } from "../../lib/bus/bus.ts";
 import { subjects } from "../../lib/bus/subjects.ts";
 import type { Changes } from "../../lib/cluster/protocol.ts";
 import { isSalarError } from "../../lib/errors.ts";
 import type { Log } from "../../lib/log.ts";
 import type { Scope } from "../../lib/seams.ts";
-import { backoffMs } from "./backoff.ts";
 import type { NodeTrust, PinnedCluster } from "./trust.ts";
 
 export interface FeedOptions {
@@ -41,7 +42,7 @@ export function changeFeed(
         if (scope.signal.aborted || !isSalarError(error) || !error.retry) throw error;
         if (!stalled) log.warn("bus takes no changes: they wait in the database's log", { error });
         stalled = true;
-        await scope.sleep(backoffMs(++failures, scope.random));
+        await scope.sleep(backoffMs(scope.random, ++failures, NODE_BACKOFF));
       }
     }
   };

@@ -6,11 +6,11 @@
  * N2. With the bus or the director gone, nothing is done and nothing is forgotten; it comes back by itself.
  * Source: the supervisor's shape from the tunnel of Restate's TypeScript SDK.
  */
+import { backoffMs } from "../../lib/backoff.ts";
 import { subjects } from "../../lib/bus/subjects.ts";
 import { SalarError } from "../../lib/errors.ts";
-import { HEARTBEAT_MS, NODE_FETCH_MS } from "../../lib/limits.ts";
+import { HEARTBEAT_MS, NODE_BACKOFF, NODE_FETCH_MS } from "../../lib/limits.ts";
 import type { Scope } from "../../lib/seams.ts";
-import { backoffMs } from "./backoff.ts";
 import { bell } from "./bell.ts";
 import type { ChangeSource } from "./change_source.ts";
 import { directiveLoop, type DirectiveOptions } from "./directives.ts";
@@ -58,7 +58,7 @@ export async function runNodeAgent(scope: Scope, deps: NodeAgentDeps): Promise<v
     } catch (error) {
       if (scope.signal.aborted) throw error;
       log.warn("directives have to wait", { error });
-      await scope.sleep(backoffMs(++failures, scope.random));
+      await scope.sleep(backoffMs(scope.random, ++failures, NODE_BACKOFF));
     }
   }
 }

@@ -11,7 +11,7 @@
  */
 import { z } from "zod";
 import { type Catalogue, type CatalogueTable, PUBLICATION } from "./catalogue.ts";
-import type { CaptureTable } from "./tables.ts";
+import type { CaptureTable } from "../../lib/cluster/capture_tables.ts";
 
 export interface Step {
   sql: string;

@@ -9,7 +9,7 @@ import { SETUP_LOCK_MS } from "../../lib/limits.ts";
 import { readCatalogue } from "./catalogue.ts";
 import { type Plan, planSetup, planUninstall, type UninstallPlan } from "./setup.ts";
 import type { Sql } from "./sql.ts";
-import type { CaptureTable } from "./tables.ts";
+import type { CaptureTable } from "../../lib/cluster/capture_tables.ts";
 
 /** Plans, and runs the plan unless `dryRun`. @throws {SalarError} `conflict` for a lock that is not free in time. */
 export async function setup(

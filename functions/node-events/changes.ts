@@ -9,6 +9,7 @@
 import { CHANGES_SLICE_MAX } from "../../lib/limits.ts";
 import { CHANGES, subjects } from "../../lib/bus/subjects.ts";
 import { type Change, change } from "../../lib/cluster/change.ts";
+import { rowKeyColumns } from "../../lib/cluster/capture_tables.ts";
 import { keys } from "../../lib/cluster/keys.ts";
 import { Changes, type RowChange } from "../../lib/cluster/protocol.ts";
 import { rows } from "../../lib/cluster/records.ts";
@@ -17,7 +18,7 @@ import type { Context } from "../../lib/mesh/context.ts";
 import { prefixRange } from "../../lib/store/store.ts";
 import { done, handler } from "../../lib/mesh/handler.ts";
 import { assert } from "../../lib/errors.ts";
-import { reflect, ROW_KEYS } from "./reflecting.ts";
+import { reflect } from "./reflecting.ts";
 
 export const changesHandler = handler({
   name: "changes",
@@ -67,8 +68,8 @@ async function apply(
   { table, op, row, oldKey }: RowChange,
   position: string,
 ): Promise<void> {
-  const columns = ROW_KEYS[table];
-  if (columns === undefined) return; // a newer agent publishes a table that this release does not know
+  const columns = rowKeyColumns(table);
+  if (columns === null) return; // a newer agent publishes a table that this release does not know
   if (oldKey !== null) await put(c, fp, table, { key: keyText(columns, oldKey), row: null, position });
   const key = keyText(columns, row);
   await put(c, fp, table, { key, row: op === "delete" ? null : row, position });

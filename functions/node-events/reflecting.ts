@@ -11,15 +11,6 @@ import { MachineId, MinionId, type System } from "../../lib/cluster/types.ts";
 type Values = Record<string, string | null>;
 type RowPair = { before: Values | null; after: Values | null };
 
-/** Identity columns by table, as change capture publishes them: the one place that says what a row is called. */
-export const ROW_KEYS: Readonly<Record<string, readonly string[]>> = {
-  rhnserver: ["id"],
-  suseminioninfo: ["server_id"],
-  rhnserverchannel: ["server_id", "channel_id"],
-  rhnservergroupmembers: ["server_id", "server_group_id"],
-  rhnchannel: ["id"],
-};
-
 /** Carries one row's change into the cluster's own records. */
 export async function reflect(
   c: Change,

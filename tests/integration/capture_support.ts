@@ -5,7 +5,7 @@
 import pg from "pg";
 import { postgresCapture } from "../../agents/node/capture.ts";
 import { type DatabaseOptions, lazySql } from "../../agents/node/sql.ts";
-import { CAPTURE_TABLES, type CaptureTable } from "../../agents/node/tables.ts";
+import { CAPTURE_TABLES, type CaptureTable } from "../../lib/cluster/capture_tables.ts";
 import type { Changes, RowChange } from "../../lib/cluster/protocol.ts";
 import { createLog } from "../../lib/log.ts";
 import { realScope } from "../../lib/mesh/real_scope.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { setup, uninstall } from "../../agents/node/setup_run.ts";
 import { connectSql, type DatabaseOptions, type Sql } from "../../agents/node/sql.ts";
-import { CAPTURE_TABLES, type CaptureTable } from "../../agents/node/tables.ts";
+import { CAPTURE_TABLES, type CaptureTable } from "../../lib/cluster/capture_tables.ts";
 import type { Changes } from "../../lib/cluster/protocol.ts";
 import { BUS_MESSAGE_BYTES_MAX, CHANGES_BYTES_MAX, CHANGES_PER_MESSAGE_MAX } from "../../lib/limits.ts";
 import { startPostgres } from "../parts/postgres.ts";

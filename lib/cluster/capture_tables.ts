@@ -70,3 +70,8 @@ export const CAPTURE_TABLES: readonly CaptureTable[] = [
     ],
   },
 ];
+
+/** The columns that name a row of `table` (lower case); null for a table that is not followed. */
+export function rowKeyColumns(table: string): readonly string[] | null {
+  return CAPTURE_TABLES.find(({ name }) => name.toLowerCase() === table)?.key ?? null;
+}
