@@ -16,6 +16,8 @@ export function connectError(action: string, error: unknown): SalarError {
     ? "nobody answers there"
     : error instanceof NatsError && error.code === "SERVER_OPT_NA"
     ? "the server offers no TLS"
+    : error instanceof NatsError && error.code === "TIMEOUT"
+    ? "no answer in time; a server that wants a client certificate (tls.certFile) ends the connection like this"
     : messageOf(error ?? "the connection ended at once");
   return new SalarError("unavailable", `${action}: ${reason}`, { cause: error });
 }
