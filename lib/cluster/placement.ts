@@ -161,9 +161,9 @@ export function placer(nodes: Iterable<PlacementNode>, policy: PlacementPolicy =
  * Rebalance: the minimum is the least number of moves after which each node to be filled has its whole share and no
  * node of the zone is above its bound, shares being of what the zone's accepting nodes hold now: the larger of what
  * must come and what must go. Exactly that many move, each once; fewer only where pins or capacity are in the way.
- * Filling one new node of a zone that placement filled moves its fair share and no more. Nodes that have less than
- * their share and are not to be filled ask for nobody (L1): the next registrations find them. Cordoned nodes are
- * left alone.
+ * Filling one new node of a zone that placement filled moves the node's fair share and nobody else; only where shares
+ * are a few systems can the rounding of bounds add one. Nodes that have less than their share and are not to be
+ * filled ask for nobody (L1): the next registrations find them. Cordoned nodes are left alone.
  */
 export function planMoves(
   systems: Iterable<PlacementSystem>,
@@ -265,22 +265,18 @@ function choose(
 
 function choosePinned({ byFp }: Cluster, pin: string, current: Slot | undefined): Choice {
   const slot = byFp.get(pin);
-  const state = slot === undefined
-    ? "is unknown"
-    : slot.leaving
-    ? "is being emptied"
-    : slot === current
-    ? null
-    : !slot.open
-    ? "is not accepting"
-    : slot.load >= slot.capacity
-    ? "is full"
-    : null;
-  if (slot && state === null) return { slot, why: "pinned" };
-  return {
-    reason: "pin-unavailable",
-    state: `the node it is pinned to, ${pin}, ${state}; change the pin or the node`,
-  };
+  const unfit = slot === undefined ? "is unknown" : unfitForPin(slot, current);
+  if (slot && unfit === null) return { slot, why: "pinned" };
+  const state = `the node it is pinned to, ${pin}, ${unfit}; change the pin or the node`;
+  return { reason: "pin-unavailable", state };
+}
+
+/** Whoever is there already stays until the node is emptied; others need a node that takes them. */
+function unfitForPin(slot: Slot, current: Slot | undefined): string | null {
+  if (slot.leaving) return "is being emptied";
+  if (slot === current) return null;
+  if (!slot.open) return "is not accepting";
+  return slot.load >= slot.capacity ? "is full" : null;
 }
 
 /** The best node of all zones, each of which keeps its own bound. */
