@@ -1,4 +1,4 @@
-/** What the client agent can be told; see docs/client-agent.md. Checked once, at start. */
+/** What the client agent can be told. Checked once, at start; the descriptions are its `--help`. */
 import { z } from "zod";
 import { MINION_VERIFY_MS_MAX, MOVE_MS_MAX } from "../../lib/limits.ts";
 import { LOG_LEVELS } from "../../lib/log.ts";
@@ -7,37 +7,47 @@ import { MasterName } from "./journal.ts";
 const Path = z.string().regex(/^\//, "an absolute path");
 const Argv = z.array(z.string().min(1)).min(1).max(50);
 
-export const ClientConfig = z.strictObject({
-  /** Base address of the director. Plain HTTP is for a director on this very machine only. */
-  directorUrl: z.url().refine(isSafeAddress, "https://… (http:// only for a loopback address)"),
-  /** PEM of the authority that the director's certificate comes from; without it, the system's own are trusted. */
-  caFile: Path.optional(),
-  /** Holds the join token; read only while the agent is not enrolled. */
-  joinTokenFile: Path.default("/etc/salar/join-token"),
-  /** Identity key, state, journal and backup; root only. */
-  folder: Path.default("/var/lib/salar-client"),
-  /** Name of this system for people; the host name unless given. */
-  name: z.string().min(1).max(253).optional(),
-  /** Where `/etc` of the system is, for a minion in a folder of its own. */
-  root: z.literal("").or(Path).default(""),
-  /** Program and arguments that restart the minion; a transient systemd unit unless given. */
-  restart: Argv.optional(),
-  /** Program and arguments of salt-call; the one of the installation unless given. */
-  saltCall: Argv.optional(),
-  /** How long a minion may take to be seen with its master after a restart. Both ways must fit into a move. */
-  verifyMs: z.coerce.number().int().min(1_000).max(MOVE_MS_MAX / 4).default(MINION_VERIFY_MS_MAX),
-  logLevel: z.enum(LOG_LEVELS).default("info"),
+/** Where the minion is and how to handle it; all that a preview needs. */
+const MinionConfig = z.object({
+  folder: Path.default("/var/lib/salar-client").describe(
+    "Identity key, state, journal and backup; root only",
+  ),
+  root: z.literal("").or(Path).default("").describe("What stands for / where the minion's files are"),
+  restart: Argv.optional().describe(
+    "Program and arguments that restart the minion; else a transient systemd unit",
+  ),
+  saltCall: Argv.optional().describe("Program and arguments of salt-call; else that of the installation"),
+  // Forward and back, each with a restart, must fit into a move.
+  verifyMs: z.int().min(1_000).max(MOVE_MS_MAX / 4).default(MINION_VERIFY_MS_MAX)
+    .describe("How long after a restart the minion may take to be seen with its master"),
+});
+
+export const ClientConfig = MinionConfig.extend({
+  directorUrl: z.url().refine(isSafe, "https://… is needed (http:// only for a loopback address)")
+    .describe("Base address of the director"),
+  caFile: Path.optional().describe("PEM of a certificate authority that is trusted besides the system's own"),
+  joinTokenFile: Path.default("/etc/salar/join-token").describe(
+    "Holds the join token; read to enrol, never again",
+  ),
+  name: z.string().min(1).max(253).optional().describe("Name of this system for people; else its host name"),
+  logLevel: z.enum(LOG_LEVELS).default("info").describe(LOG_LEVELS.join(", ")),
 });
 export type ClientConfig = z.infer<typeof ClientConfig>;
 
-/** What `move --dry-run` takes besides: the new master and a file with its public key. */
-export const PreviewConfig = ClientConfig.partial({ directorUrl: true }).extend({
-  dryRun: z.literal(true, "only a preview can be asked for here: the director orders moves"),
-  to: MasterName,
-  key: Path,
+/** For `move --dry-run`. */
+export const PreviewConfig = MinionConfig.extend({
+  dryRun: z.literal(
+    true,
+    "is needed: the director orders moves, here one can only look at what they would change",
+  ),
+  to: MasterName.describe("The new master"),
+  key: Path.describe("File with the new master's public key, PEM"),
 });
 
-function isSafeAddress(url: string): boolean {
+/** For `status`. */
+export const StatusConfig = MinionConfig;
+
+function isSafe(url: string): boolean {
   const { protocol, hostname } = new URL(url);
   return protocol === "https:" || protocol === "http:" && /^(127\.|localhost$|\[::1\]$)/.test(hostname);
 }

@@ -2,9 +2,9 @@
  * The director as the client agent sees it: five requests over HTTPS.
  *
  * C1. Every request but the two of enrolment proves the identity key (`Authorization: Salar-Proof …`).
- * C2. Answers are checked by their schema; a refusal becomes the code whose status it has.
+ * C2. An answer is what its schema says, or the problem that the director names; any other page is `bad-peer`.
  */
-import type { z } from "zod";
+import { z } from "zod";
 import {
   Directives,
   EnrolAnswer,
@@ -12,13 +12,13 @@ import {
   type MoveReport,
   type SystemBeat,
 } from "../../lib/cluster/protocol.ts";
-import { type ErrorCode, SalarError } from "../../lib/errors.ts";
 import { CLIENT_REQUEST_MS } from "../../lib/limits.ts";
+import { decodeReply } from "../../lib/mesh/reply.ts";
 import type { Net, Scope } from "../../lib/seams.ts";
 import { NONCE_BYTES } from "../../lib/secure/proof.ts";
 import type { ClientTrust } from "./trust.ts";
 
-/** All reject with a `SalarError`: `unavailable`, `deadline`, `bad-peer`, or the refusal. */
+/** All reject with a `SalarError`: `unavailable`, `deadline`, `bad-peer`, or what the director refused with. */
 export interface Director {
   challenge(scope: Scope): Promise<z.infer<typeof EnrolChallenge>>;
   enrol(scope: Scope, statement: string): Promise<EnrolAnswer>;
@@ -35,32 +35,27 @@ export interface DirectorOptions {
   trust: ClientTrust;
 }
 
-interface Call {
+interface Call<T> {
   method: "GET" | "POST";
   /** Path and query. */
   target: string;
+  reply: z.ZodType<T>;
   body?: unknown;
   /** Without proof: the director does not know this agent yet. */
   open?: boolean;
+  /** How long the director may wait before it answers. */
   waitMs?: number;
 }
 
-const REFUSALS: Record<number, ErrorCode> = {
-  400: "bad-input",
-  401: "unauthenticated",
-  403: "forbidden",
-  404: "not-found",
-  409: "conflict",
-  413: "too-large",
-  422: "key-reused",
-  429: "rate-limited",
-};
-const REASON_CHARS_MAX = 300;
+const Taken = z.object({ ok: z.literal(true) });
 
 export function directorAt({ url, net, trust }: DirectorOptions): Director {
-  async function call(scope: Scope, { method, target, body, open, waitMs = 0 }: Call): Promise<Response> {
+  async function call<T>(
+    scope: Scope,
+    { method, target, reply, body, open, waitMs = 0 }: Call<T>,
+  ): Promise<T> {
     const bytes = new TextEncoder().encode(body === undefined ? "" : JSON.stringify(body));
-    const headers = new Headers({ accept: "application/json" });
+    const headers = new Headers();
     if (body !== undefined) headers.set("content-type", "application/json");
     if (!open) {
       const at = { nowMs: scope.nowMs(), nonce: scope.random.bytes(NONCE_BYTES) };
@@ -69,60 +64,26 @@ export function directorAt({ url, net, trust }: DirectorOptions): Director {
     const init = { method, headers, ...(body === undefined ? {} : { body: bytes }) };
     return await scope.timeout(CLIENT_REQUEST_MS + waitMs, async (limited) => {
       const answer = await net.request(limited, new Request(new URL(target, url), init));
-      if (!answer.ok) throw await refusalOf(answer, `${method} ${target.replace(/\?.*/, "")}`);
-      // Read within the limit: an answer that never ends is no answer.
-      return new Response(await answer.arrayBuffer(), { status: 200 });
+      return decodeReply(reply, await answer.bytes());
     });
   }
 
   return {
-    challenge: async (scope) =>
-      parse(EnrolChallenge, await call(scope, { method: "GET", target: "/v1/enrol/challenge", open: true })),
-    enrol: async (scope, statement) =>
-      parse(
-        EnrolAnswer,
-        await call(scope, { method: "POST", target: "/v1/enrol/system", body: { statement }, open: true }),
-      ),
-    directives: async (scope, { after, waitMs }) =>
-      parse(
-        Directives,
-        await call(scope, {
-          method: "GET",
-          target: `/v1/directives?after=${after}&waitMs=${waitMs}`,
-          waitMs,
-        }),
-      ),
-    report: async (scope, report) => {
-      await call(scope, { method: "POST", target: "/v1/reports", body: report });
+    challenge: (scope) =>
+      call(scope, { method: "GET", target: "/v1/enrol/challenge", reply: EnrolChallenge, open: true }),
+    enrol: (scope, statement) => {
+      const target = "/v1/enrol/system";
+      return call(scope, { method: "POST", target, reply: EnrolAnswer, body: { statement }, open: true });
     },
-    beat: async (scope, beat) => {
-      await call(scope, { method: "POST", target: "/v1/beat", body: beat });
+    directives: (scope, { after, waitMs }) => {
+      const target = `/v1/directives?after=${after}&waitMs=${waitMs}`;
+      return call(scope, { method: "GET", target, reply: Directives, waitMs });
+    },
+    report: async (scope, body) => {
+      await call(scope, { method: "POST", target: "/v1/reports", reply: Taken, body });
+    },
+    beat: async (scope, body) => {
+      await call(scope, { method: "POST", target: "/v1/beat", reply: Taken, body });
     },
   };
-}
-
-async function parse<T>(schema: z.ZodType<T>, answer: Response): Promise<T> {
-  try {
-    return schema.parse(await answer.json());
-  } catch (cause) {
-    throw new SalarError("bad-peer", "Cannot read the director's answer: it is not of the agreed form", {
-      cause,
-    });
-  }
-}
-
-async function refusalOf(answer: Response, call: string): Promise<SalarError> {
-  const code = REFUSALS[answer.status] ?? (answer.status >= 500 ? "unavailable" : "bad-peer");
-  const reason = reasonIn(await answer.text());
-  return new SalarError(code, `Cannot ${call}: the director answered ${answer.status}${reason}`);
-}
-
-/** The `detail` of a problem document (RFC 9457); nothing for any other text, such as a proxy's page. */
-function reasonIn(text: string): string {
-  try {
-    const { detail } = JSON.parse(text);
-    return typeof detail === "string" ? `, ${detail.slice(0, REASON_CHARS_MAX)}` : "";
-  } catch {
-    return "";
-  }
 }

@@ -10,6 +10,7 @@
  * Source: restate's tunnel client (supervisor, back-off), Kubernetes' level-triggered loops.
  */
 import { backoffMs } from "../../lib/backoff.ts";
+import { requirePinned } from "../../lib/cluster/pinning.ts";
 import { DirectiveMove, type EnrolSystem, type MoveReport } from "../../lib/cluster/protocol.ts";
 import { isSalarError, messageOf, SalarError } from "../../lib/errors.ts";
 import {
@@ -81,8 +82,9 @@ async function enrol(scope: Scope, deps: ClientAgentDeps, director: Director): P
   const facts = await minion.facts(scope);
   const { master } = await minion.setting();
   const { nonce, nowMs, cluster } = await director.challenge(scope);
+  const token = await deps.joinToken();
   const body: EnrolSystem = {
-    token: await deps.joinToken(),
+    token,
     nonce,
     identityKey: trust.identityKey,
     ...facts,
@@ -93,6 +95,7 @@ async function enrol(scope: Scope, deps: ClientAgentDeps, director: Director): P
   if (answer.fp !== trust.fp || answer.id === null) {
     throw new SalarError("bad-peer", "Cannot enrol: the director's answer is not for this system");
   }
+  requirePinned(token, answer.clusterKey);
   const state: AgentState = {
     v: 1,
     fp: answer.fp,
@@ -143,6 +146,7 @@ class ClientAgent {
     const askedAtMs = scope.monoMs();
     const query = { after: this.#state.lastSeq, waitMs: LONG_POLL_MS };
     const { directives } = await this.#director.directives(scope, query);
+    const doneBefore = this.#state.lastSeq;
     for (const text of directives) {
       const directive = this.#deps.trust.openDirective(text, this.#state, scope.nowMs());
       if (directive.seq <= this.#state.lastSeq) continue;
@@ -150,7 +154,7 @@ class ClientAgent {
       await this.#sendReports(scope);
     }
     const restMs = CLIENT_POLL_MS_MIN - (scope.monoMs() - askedAtMs);
-    if (directives.length === 0 && restMs > 0) await scope.sleep(restMs);
+    if (this.#state.lastSeq === doneBefore && restMs > 0) await scope.sleep(restMs);
   }
 
   async #finishInterrupted(scope: Scope): Promise<void> {

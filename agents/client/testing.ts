@@ -14,14 +14,16 @@ import {
   STATEMENT_KINDS,
   SystemBeat,
 } from "../../lib/cluster/protocol.ts";
-import { SalarError } from "../../lib/errors.ts";
+import { type ErrorCode, SalarError } from "../../lib/errors.ts";
 import { silentLog } from "../../lib/log.ts";
+import { problemOf } from "../../lib/mesh/problem.ts";
 import { realCrypt } from "../../lib/mesh/real_crypt.ts";
 import { realProbe } from "../../lib/mesh/real_probe.ts";
 import type { Disk, Net, Random, Scope } from "../../lib/seams.ts";
 import { type Identity, identityFromSeed } from "../../lib/secure/keys.ts";
 import { checkProof } from "../../lib/secure/proof.ts";
 import { openStatement, signStatement } from "../../lib/secure/statement.ts";
+import { mintJoinToken, TOKEN_RANDOM_BYTES } from "../../lib/secure/token.ts";
 import type { ClientAgentDeps } from "./logic.ts";
 import type { MasterSetting, Minion, MinionFacts, MinionLayout, Outcome } from "./minion.ts";
 import { clientTrust } from "./trust.ts";
@@ -293,13 +295,17 @@ export interface Ordered {
 /** The far side of the five requests. `refuse` decides per request whether it is answered otherwise. */
 export class FakeDirector {
   readonly clusterKey: Identity = identityFromSeed(new Uint8Array(32).fill(9));
+  /** Names the cluster's key, as every join token does. */
+  joinToken = mintJoinToken(new Uint8Array(TOKEN_RANDOM_BYTES), this.clusterKey.fp).token.reveal();
   readonly reports: MoveReport[] = [];
   readonly beats: SystemBeat[] = [];
   readonly calls: string[] = [];
   readonly orders: Ordered[] = [];
   enrolments = 0;
   down = false;
-  refuse: (path: string) => number | null = () => null;
+  /** Brings every directive each time, done or not. */
+  repeats = false;
+  refuse: (path: string) => ErrorCode | null = () => null;
   /** Replaces the statements of the next answers. */
   forge: ((order: Ordered, signed: string) => string) | null = null;
   readonly #clock: Clock;
@@ -333,7 +339,7 @@ export class FakeDirector {
     this.calls.push(pathname);
     if (this.down) throw new SalarError("unavailable", "Cannot reach the director: connection refused");
     const refused = this.refuse(pathname);
-    if (refused !== null) return Response.json({ detail: "refused by the test" }, { status: refused });
+    if (refused !== null) return problem(refused);
 
     const body = new Uint8Array(await request.arrayBuffer());
     const nowMs = this.#clock.epochMs + this.#clock.ms;
@@ -351,8 +357,8 @@ export class FakeDirector {
     const json: unknown = JSON.parse(new TextDecoder().decode(body));
     if (pathname === "/v1/reports") this.reports.push(MoveReport.parse(json));
     else if (pathname === "/v1/beat") this.beats.push(SystemBeat.parse(json));
-    else return new Response(null, { status: 404 });
-    return Response.json({});
+    else return problem("not-found");
+    return Response.json({ ok: true });
   }
 
   #enrol(body: Uint8Array, nowMs: number): Response {
@@ -369,7 +375,7 @@ export class FakeDirector {
       }),
     });
     const { token, nonce } = EnrolSystem.parse(claims.body);
-    if (token !== "sj1.token" || nonce !== "n-1") return new Response(null, { status: 401 });
+    if (token !== this.joinToken || nonce !== "n-1") return problem("unauthenticated");
     this.enrolments++;
     const clusterKey = this.clusterKey.spki.toBase64();
     return Response.json({
@@ -383,7 +389,7 @@ export class FakeDirector {
   }
 
   async #directives(scope: Scope, after: number): Promise<Response> {
-    const due = this.orders.filter(({ seq }) => seq > after);
+    const due = this.orders.filter(({ seq }) => this.repeats || seq > after);
     if (due.length === 0) await scope.sleep(25_000);
     const directives = due.map((order) => {
       const signed = this.statement(order);
@@ -391,6 +397,12 @@ export class FakeDirector {
     });
     return Response.json({ directives, last: this.orders.at(-1)?.seq ?? 0 });
   }
+}
+
+/** As the host of the functions answers what it refuses. */
+function problem(code: ErrorCode): Response {
+  const error = new SalarError(code, "Cannot answer: refused by the test");
+  return Response.json(problemOf({ outcome: "refused", error }, "test"), { status: error.status });
 }
 
 /** One machine with its agent's parts; `incarnate` gives the dependencies of one life of the agent. */
@@ -415,7 +427,7 @@ export class Machine {
       folder: "/state",
       directorUrl: "https://director.test",
       name: "client-1.test",
-      joinToken: () => Promise.resolve("sj1.token"),
+      joinToken: () => Promise.resolve(this.director.joinToken),
     };
   }
 
