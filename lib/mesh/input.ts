@@ -22,6 +22,9 @@ export interface Raw {
   body: Uint8Array;
 }
 
+/** No JSON value: none is wanted, or what came is noted as a problem already. */
+const NO_BODY = Symbol("no body");
+
 /** @returns the reader for one route. @throws `bad-input` with all problems, when the reader is called. */
 export function inputReader(route: Route): (raw: Raw) => Parsed {
   const { params = z.object({}), query = z.object({}), body } = route;
@@ -39,10 +42,11 @@ export function inputReader(route: Route): (raw: Raw) => Parsed {
       problems.push({ field, reason });
       return null;
     };
+    const json = body === undefined ? NO_BODY : bodyOf(raw, note);
     const parsed = {
       params: check("path", params, raw.params),
       query: check("query", strictQuery, queryOf(raw.request)),
-      body: body === undefined ? undefined : check("body", body, bodyOf(raw, note)),
+      body: body === undefined || json === NO_BODY ? undefined : check("body", body, json),
       ifMatch: ifMatchOf(raw.request, note),
       key: route.method === "GET" ? null : keyOf(raw.request, note),
     };
@@ -77,12 +81,14 @@ function bodyOf({ request, body }: Raw, note: Note): unknown {
   if (body.length === 0) return {};
   const type = request.headers.get("content-type")?.split(";", 1)[0]?.trim().toLowerCase() ?? "none";
   if (!/^application\/(\S+\+)?json$/.test(type)) {
-    return note("header.content-type", `is ${type}, send application/json`);
+    note("header.content-type", `is ${type}, send application/json`);
+    return NO_BODY;
   }
   try {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
   } catch {
-    return note("body", "is not JSON in UTF-8");
+    note("body", "is not JSON in UTF-8");
+    return NO_BODY;
   }
 }
 
