@@ -2,7 +2,7 @@
  * Puts row changes on the bus, signed.
  *
  * F1. A part is stored before its promise resolves; the bus may be away for as long as it likes.
- * F2. The id is made of the position: a part that comes again within the dedupe window is stored once.
+ * F2. The id is made of node and position: a part that comes again within the dedupe window is stored once.
  * F3. Each try is signed anew, since a signature is good for minutes only.
  */
 import { NODE_BACKOFF } from "../../lib/limits.ts";
@@ -30,7 +30,7 @@ export function changeFeed(
   let stalled = false;
 
   return async (scope, changes) => {
-    const id = `${changes.origin}-${changes.lsn}-${changes.first}`;
+    const id = `${trust.fp}-${changes.origin}-${changes.lsn}-${changes.first}`;
     for (let failures = 0;;) {
       const text = trust.sign("node.changes", changes, cluster, { nowMs: scope.nowMs() });
       try {
