@@ -6,12 +6,13 @@
  *     and does not touch the others. A disk fault fails all that were waiting for that sync.
  * G2. Nothing is told before COMMIT has returned.
  * G3. Each commit has a revision of its own, higher than all before; a reader of that revision sees all of it.
- * G4. A token is looked up under the write lock, so two transactions with one token never both commit.
+ * G4. A lock meets the changes of its key, before and after, and not other locks: many may share one.
+ * G5. A token is looked up under the write lock, so two transactions with one token never both commit.
  */
-import { SalarError } from "../errors.ts";
 import { STORE_GROUP_WRITES_MAX } from "../limits.ts";
 import type { Scope } from "../seams.ts";
 import type { WriteBuffer } from "./buffer.ts";
+import { cancelledError } from "./sqlite_gate.ts";
 import type { Prune } from "./sqlite_horizon.ts";
 import type { Meta, Tables } from "./sqlite_tables.ts";
 
@@ -28,8 +29,8 @@ export type Outcome =
   | { kind: "committed" }
   /** The token had committed before, with this result. */
   | { kind: "repeated"; result: string | null }
-  /** `key` was changed after the snapshot, or the snapshot is too old to tell (`key` null). */
-  | { kind: "conflict"; key: string | null };
+  /** What another committed after the snapshot, such as `a change of key a`. */
+  | { kind: "conflict"; lost: string };
 
 export interface GroupCommitOptions {
   tables: Tables;
@@ -79,7 +80,7 @@ function commitGroup(group: readonly Waiting[], { tables, prune }: GroupCommitOp
   return tables.locked(() => {
     const meta = tables.meta();
     const before = meta.revision;
-    let endedValues = 0;
+    let prunable = 0;
     const settle = group.map(({ ended, resolve, reject }) => {
       if (ended.scope.signal.aborted) return () => reject(cancelledError());
       const outcome = refusal(tables, ended, meta);
@@ -89,14 +90,16 @@ function commitGroup(group: readonly Waiting[], { tables, prune }: GroupCommitOp
 
       meta.revision++; // G3
       for (const [key, value] of ended.buffer.writes) {
-        if (tables.write(key, value, meta.revision)) endedValues++;
+        if (tables.write(key, value, meta.revision)) prunable++;
       }
+      for (const key of ended.buffer.locks) tables.lock(key, meta.revision);
+      prunable += ended.buffer.locks.size;
       if (ended.token !== null) tables.addToken(ended.token.name, ended.scope.nowMs(), ended.token.result);
       return committed;
     });
     const [first] = group;
     if (first !== undefined && meta.revision > before) {
-      meta.horizon = prune(meta, endedValues, first.ended.scope);
+      meta.horizon = prune(meta, prunable, first.ended.scope);
       tables.setMeta(meta);
     }
     return settle;
@@ -108,15 +111,13 @@ function refusal(tables: Tables, { snapshot, buffer, token }: Ended, meta: Meta)
   const known = token === null ? null : tables.findToken(token.name);
   if (known !== null) return { kind: "repeated", result: known.result };
   if (snapshot === meta.revision) return null; // nobody committed since: nothing to compare
-  if (snapshot < meta.horizon) return { kind: "conflict", key: null };
-  for (const keys of [buffer.writes.keys(), buffer.locks]) {
-    for (const key of keys) {
-      if (tables.changedSince(key, snapshot)) return { kind: "conflict", key };
-    }
+  if (snapshot < meta.horizon) return { kind: "conflict", lost: "so many writes that the snapshot is gone" };
+  for (const key of buffer.writes.keys()) {
+    if (tables.changedSince(key, snapshot)) return { kind: "conflict", lost: `a change of key ${key}` };
+    if (tables.lockedSince(key, snapshot)) return { kind: "conflict", lost: `a lock of key ${key}` };
+  }
+  for (const key of buffer.locks) {
+    if (tables.changedSince(key, snapshot)) return { kind: "conflict", lost: `a change of key ${key}` };
   }
   return null;
-}
-
-export function cancelledError(): SalarError {
-  return new SalarError("cancelled", "Cannot go on with transaction: its caller stopped waiting");
 }

@@ -19,7 +19,9 @@ Deno.test("groupCommit() commits all transactions of a turn at once", async () =
 Deno.test("groupCommit() lets the first of a group win, and the loser leaves nothing", async () => {
   const { commit, tables } = group();
   const outcomes = await Promise.all([commit(ended("a")), commit(ended("b", "a")), commit(ended("c"))]);
-  assert.deepEqual(outcomes, [{ kind: "committed" }, { kind: "conflict", key: "a" }, { kind: "committed" }]);
+  assert.deepEqual(outcomes, [{ kind: "committed" }, { kind: "conflict", lost: "a change of key a" }, {
+    kind: "committed",
+  }]);
   assert.equal(tables.get("b", 10), null);
   assert.deepEqual(tables.get("c", 10), value);
 });

@@ -4,7 +4,8 @@
  * The horizon is a revision: transactions whose snapshot is older may find it gone (S3 of `sqlite_tables.ts`) and are
  * refused. It is a matter of memory and not of correctness, so it may lag and it may be too eager.
  * H1. A transaction younger than STORE_SNAPSHOT_MS_MAX keeps its snapshot.
- * H2. Time is the transaction's own, for several scopes with clocks of their own may share a store.
+ * H2. In memory an age is told by the transaction's own scope, for a simulation gives each process a clock of its own.
+ *     The scopes that share a file within one process share its clock.
  */
 import { STORE_PRUNE_ROWS_MAX, STORE_SNAPSHOT_MS_MAX } from "../limits.ts";
 import type { Scope } from "../seams.ts";
@@ -44,14 +45,14 @@ export function laggingHorizon(): Horizon {
   };
 }
 
-/** Runs within a commit that ended `endedValues` values; returns the horizon that is in force from then on. */
-export type Prune = (meta: Meta, endedValues: number, scope: Scope) => number;
+/** Runs within a commit that left `prunable` rows for later; returns the horizon that is in force from then on. */
+export type Prune = (meta: Meta, prunable: number, scope: Scope) => number;
 
-/** Moves the horizon and prunes behind it, once in STORE_PRUNE_ROWS_MAX / 2 ended values. */
+/** Moves the horizon and prunes behind it, once in STORE_PRUNE_ROWS_MAX / 2 such rows. */
 export function pruner(tables: Tables, horizonOf: Horizon): Prune {
   let sincePrune = 0;
-  return (meta, endedValues, scope) => {
-    sincePrune += endedValues;
+  return (meta, prunable, scope) => {
+    sincePrune += prunable;
     if (sincePrune < STORE_PRUNE_ROWS_MAX / 2) return meta.horizon;
     sincePrune = 0; // twice as many may go as came, so a backlog shrinks
     const horizon = Math.max(meta.horizon, horizonOf(meta.revision, scope)); // another process may be ahead

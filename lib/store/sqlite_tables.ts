@@ -6,7 +6,9 @@
  * S1. A value is visible at revision R when rev <= R and, in `past`, R < until: at most one row for each key.
  * S2. A key changed after R exactly when `entry` has rev > R or `past` has until > R, so a deleted and recreated key
  *     is a changed key.
- * S3. No row of `past` with until > horizon was ever removed: below the horizon "no such key" proves nothing.
+ * S3. No row of `past` or `locked` that ended or was locked after the horizon was ever removed; below the horizon
+ *     "no such key" proves nothing.
+ * S4. `locked` has the last revision at which a key was locked without being written.
  * Keys are TEXT, which SQLite orders by its UTF-8 bytes. Tables have no rowid: half the seeks, and scans stay local.
  */
 import { DatabaseSync, type StatementSync } from "node:sqlite";
@@ -33,10 +35,12 @@ export interface Tables {
   /** Compare the horizon afterwards. */
   scan(range: Range, revision: number, options: ScanOptions): Entry[];
   changedSince(key: string, revision: number): boolean;
+  lockedSince(key: string, revision: number): boolean;
   /** Puts, or deletes when `value` is null. True when that ended a value, which is then in `past`. */
   write(key: string, value: Uint8Array | null, revision: number): boolean;
-  /** Removes at most `rowsMax` past values that ended at or below `horizon`; returns how many. */
-  prune(horizon: number, rowsMax: number): number;
+  lock(key: string, revision: number): void;
+  /** Removes at most `rowsMax` past values, and as many locks, of `horizon` and before. */
+  prune(horizon: number, rowsMax: number): void;
   findToken(token: string): SavedResult | null;
   addToken(token: string, atMs: number, result: string | null): void;
   /** Removes at most `rowsMax` tokens added before `beforeMs`; returns how many. */
@@ -70,6 +74,8 @@ const SCHEMA = `
     key TEXT NOT NULL, until INTEGER NOT NULL, rev INTEGER NOT NULL, value BLOB NOT NULL, PRIMARY KEY (key, until)
   ) WITHOUT ROWID;
   CREATE INDEX IF NOT EXISTS past_until ON past (until);
+  CREATE TABLE IF NOT EXISTS locked (key TEXT PRIMARY KEY NOT NULL, rev INTEGER NOT NULL) WITHOUT ROWID;
+  CREATE INDEX IF NOT EXISTS locked_rev ON locked (rev);
   CREATE TABLE IF NOT EXISTS token (token TEXT PRIMARY KEY NOT NULL, atMs INTEGER NOT NULL, result TEXT) WITHOUT ROWID;
   CREATE INDEX IF NOT EXISTS token_at ON token (atMs);
   CREATE TABLE IF NOT EXISTS meta (
@@ -140,13 +146,18 @@ function tablesOf(db: DatabaseSync): Tables {
       return rows.map(({ key, value }) => ({ key, value })); // rows have no prototype, entries do
     },
     changedSince: (key, revision) => changed.get(key, revision) !== undefined,
+    lockedSince: (key, revision) => statements.lockedSince.get(key, revision) !== undefined,
     write(key, value, revision) {
       const kept = keep.run(key, revision).changes === 1;
       if (value !== null) put.run(key, revision, value);
       else if (kept) remove.run(key);
       return kept;
     },
-    prune: (horizon, rowsMax) => Number(statements.prune.run(horizon, rowsMax).changes),
+    lock: (key, revision) => void statements.lock.run(key, revision),
+    prune(horizon, rowsMax) {
+      statements.prunePast.run(horizon, rowsMax);
+      statements.pruneLocked.run(horizon, rowsMax);
+    },
 
     findToken: (token) => (findToken.get(token) ?? null) as SavedResult | null,
     addToken: (token, atMs, result) => void statements.addToken.run(token, atMs, result),
@@ -187,7 +198,12 @@ function prepareStatements(db: DatabaseSync) {
       INSERT INTO entry VALUES (?, ?, ?)
       ON CONFLICT (key) DO UPDATE SET rev = excluded.rev, value = excluded.value`),
     remove: db.prepare("DELETE FROM entry WHERE key = ?"),
-    prune: db.prepare(`
+    lockedSince: db.prepare("SELECT 1 FROM locked WHERE key = ? AND rev > ?"),
+    lock: db.prepare("INSERT INTO locked VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET rev = excluded.rev"),
+    pruneLocked: db.prepare(
+      "DELETE FROM locked WHERE key IN (SELECT key FROM locked WHERE rev <= ? ORDER BY rev LIMIT ?)",
+    ),
+    prunePast: db.prepare(`
       DELETE FROM past WHERE (key, until) IN (SELECT key, until FROM past WHERE until <= ? ORDER BY until LIMIT ?)`),
     findToken: db.prepare("SELECT result FROM token WHERE token = ?"),
     addToken: db.prepare("INSERT INTO token VALUES (?, ?, ?)"),

@@ -3,10 +3,12 @@
  *
  * Keys are readable paths, strings of UTF-8 without NUL, ordered by their bytes; values are bytes.
  * T1. `read` sees one snapshot. `write` sees one snapshot plus its own writes and commits all or nothing.
- * T2. A commit fails when a key that the transaction wrote or locked was committed by another after its snapshot;
+ * T2. A commit fails when another transaction, committed after the snapshot, changed a key that this one wrote or
+ *     locked, or locked a key that this one wrote;
  *     `write` then runs `fn` again on a fresh snapshot, at most STORE_TX_ATTEMPTS_MAX times, then `conflict`.
  * T3. Snapshot isolation only: a decision from a key that is merely read is safe only when that key is locked.
- *     Ranges cannot be locked; keep a counter or a marker key and lock that.
+ *     Ranges cannot be locked: who adds to a range locks a marker key, who decides from the range writes that key
+ *     (or the other way round), so that the two meet.
  * T4. With a `token`, a transaction that committed once is never applied again: `write` returns the first result
  *     (as JSON) instead. It settles a commit whose answer was lost, a redelivered event, a repeated HTTP call.
  * T5. `fn` may run several times and must do nothing but use the transaction it is given.
@@ -47,7 +49,10 @@ export interface Read {
 export interface Write extends Read {
   put(key: string, value: Uint8Array): void;
   delete(key: string): void;
-  /** Makes the commit fail if another transaction changes `key`, though this one does not write it. */
+  /**
+   * Makes this transaction and one that changes `key` meet, though this one does not write it: whichever commits
+   * second runs again. Two that only lock `key` need not meet, so a lock that many take is no bottleneck.
+   */
   lock(key: string): void;
 }
 
