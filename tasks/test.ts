@@ -92,7 +92,7 @@ async function chosenSteps(names: string[]): Promise<Step[] | null> {
 
 async function allSteps(): Promise<Step[]> {
   return [
-    denoStep("fmt", ["fmt", "--check", "--quiet"], 2 * MINUTE_MS),
+    denoStep("fmt", ["fmt", "--check"], 2 * MINUTE_MS),
     denoStep("lint", ["lint", "--quiet"], 5 * MINUTE_MS),
     denoStep("check", ["check", "--quiet", "."], 10 * MINUTE_MS),
     denoStep("install", ["run", "-A", "--quiet", "tests/parts/install.ts"], 30 * MINUTE_MS),

@@ -62,7 +62,7 @@ export async function partFolder(name: string, owner?: { uid: number; gid: numbe
   if (owner) await Deno.chown(path, owner.uid, owner.gid);
   // `read` ends when the pipe from this process closes. The pause lets orphans see that their parent is gone.
   const script =
-    'read -r _; for f in "$0"/*.pid "$0"/*/*.pid; do [ -f "$f" ] && kill -9 -- -"$(cat "$f")"; done; ' +
+    'read -r _; for f in "$0"/*.pid "$0"/*/*.pid; do [ -f "$f" ] && kill -s KILL -- -"$(cat "$f")"; done; ' +
     'sleep 1; rm -rf -- "$0"';
   const keeper = new Deno.Command("/bin/sh", {
     args: ["-c", script, path],

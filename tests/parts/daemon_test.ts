@@ -59,11 +59,12 @@ Deno.test("a daemon and its folder do not outlive the process that started it, w
   }
   const spec: DaemonSpec = { name: "orphan", folder: folder.trim(), command: "sleep", args: [] };
   assert.ok(await isRunning(spec));
+  const pid = (await Deno.readTextFile(`${spec.folder}/orphan.pid`)).trim(); // gone with the folder
 
   starter.kill("SIGKILL");
   await starter.status;
   await waitFor("folder removed", 10_000, async () => !await exists(spec.folder));
-  assert.equal(await isRunning(spec), false);
+  assert.equal(await exists(`/proc/${pid}/cwd`), false);
 });
 
 Deno.test("daemon_control.ts restarts a daemon from another process", async () => {

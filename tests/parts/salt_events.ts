@@ -25,7 +25,7 @@ export interface SaltEvents extends AsyncIterable<SaltEvent> {
 export async function listenToSalt(salt: Salt, masterConfigFile: string): Promise<SaltEvents> {
   const listener = new Deno.Command(salt.python, {
     args: [new URL("./salt_events.py", import.meta.url).pathname, masterConfigFile],
-    stdin: "null",
+    stdin: "piped", // held open: its end tells the listener to end
     stdout: "piped",
     stderr: "null",
   }).spawn();
@@ -49,6 +49,7 @@ export async function listenToSalt(salt: Salt, masterConfigFile: string): Promis
     listener.ref();
     if (!ended) listener.kill("SIGKILL");
     await listener.status;
+    await listener.stdin.abort().catch(() => {}); // the reader is gone, which is what was wanted
     await reading;
   };
   try {
