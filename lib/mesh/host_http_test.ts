@@ -45,7 +45,7 @@ interface Init {
 }
 type Ask = (path: string, init?: Init) => Promise<Response>;
 
-function ask(
+function askHost(
   host: Host,
   path: string,
   { method = "GET", as, headers = {}, json, body }: Init = {},
