@@ -7,8 +7,7 @@ import { MasterName } from "./journal.ts";
 const Path = z.string().regex(/^\//, "an absolute path");
 const Argv = z.array(z.string().min(1)).min(1).max(50);
 
-/** Where the minion is and how to handle it; all that a preview needs. */
-const MinionConfig = z.object({
+export const ClientConfig = z.object({
   folder: Path.default("/var/lib/salar-client").describe(
     "Identity key, state, journal and backup; root only",
   ),
@@ -20,9 +19,6 @@ const MinionConfig = z.object({
   // Forward and back, each with a restart, must fit into a move.
   verifyMs: z.int().min(1_000).max(MOVE_MS_MAX / 4).default(MINION_VERIFY_MS_MAX)
     .describe("How long after a restart the minion may take to be seen with its master"),
-});
-
-export const ClientConfig = MinionConfig.extend({
   directorUrl: z.url().refine(isSafe, "https://… is needed (http:// only for a loopback address)")
     .describe("Base address of the director"),
   caFile: Path.optional().describe("PEM of a certificate authority that is trusted besides the system's own"),
@@ -34,8 +30,12 @@ export const ClientConfig = MinionConfig.extend({
 });
 export type ClientConfig = z.infer<typeof ClientConfig>;
 
+/** For what does not speak to the director; keys that it does not need may stand in the shared file. */
+export const LocalConfig = ClientConfig.partial({ directorUrl: true });
+export type LocalConfig = z.infer<typeof LocalConfig>;
+
 /** For `move --dry-run`. */
-export const PreviewConfig = MinionConfig.extend({
+export const PreviewConfig = LocalConfig.extend({
   dryRun: z.literal(
     true,
     "is needed: the director orders moves, here one can only look at what they would change",
@@ -43,9 +43,6 @@ export const PreviewConfig = MinionConfig.extend({
   to: MasterName.describe("The new master"),
   key: Path.describe("File with the new master's public key, PEM"),
 });
-
-/** For `status`. */
-export const StatusConfig = MinionConfig;
 
 function isSafe(url: string): boolean {
   const { protocol, hostname } = new URL(url);

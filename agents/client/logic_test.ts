@@ -7,7 +7,8 @@ import { mintJoinToken, TOKEN_RANDOM_BYTES } from "../../lib/secure/token.ts";
 import { runClientAgent } from "./logic.ts";
 import { dropInText } from "./minion.ts";
 import { AgentState } from "./state.ts";
-import { type CrashPoint, Fuse, LAYOUT, Machine, type Ordered, PEM_A, PEM_B } from "./testing.ts";
+import { type CrashPoint, Fuse, LAYOUT, Machine, PEM_A, PEM_B } from "./testing.ts";
+import type { Ordered } from "./testing_director.ts";
 
 const TO_B: Ordered = { seq: 1, epoch: 1, master: "b", masterKey: PEM_B };
 

@@ -1,31 +1,20 @@
 /**
- * What this room's tests share: a clock that only moves when nothing else can, a disk and a minion that crash on
- * demand, and the director as a function of a request.
+ * What this room's tests share: a clock that only moves when nothing else can, and a machine whose disk and minion
+ * crash on demand.
  *
  * V1. A crash is a call that never settles, as after `kill -9`: no `catch` and no `finally` of the agent runs.
- * V2. The director is the real protocol: statements signed and proofs checked by lib/secure.
  */
 import assert from "node:assert/strict";
 import { setImmediate } from "node:timers";
-import {
-  EnrolRequest,
-  EnrolSystem,
-  MoveReport,
-  STATEMENT_KINDS,
-  SystemBeat,
-} from "../../lib/cluster/protocol.ts";
-import { type ErrorCode, SalarError } from "../../lib/errors.ts";
+import { SalarError } from "../../lib/errors.ts";
 import { silentLog } from "../../lib/log.ts";
-import { problemOf } from "../../lib/mesh/problem.ts";
 import { realCrypt } from "../../lib/mesh/real_crypt.ts";
 import { realProbe } from "../../lib/mesh/real_probe.ts";
 import type { Disk, Net, Random, Scope } from "../../lib/seams.ts";
-import { type Identity, identityFromSeed } from "../../lib/secure/keys.ts";
-import { checkProof } from "../../lib/secure/proof.ts";
-import { openStatement, signStatement } from "../../lib/secure/statement.ts";
-import { mintJoinToken, TOKEN_RANDOM_BYTES } from "../../lib/secure/token.ts";
+import { identityFromSeed } from "../../lib/secure/keys.ts";
 import type { ClientAgentDeps } from "./logic.ts";
 import type { MasterSetting, Minion, MinionFacts, MinionLayout, Outcome } from "./minion.ts";
+import { FakeDirector } from "./testing_director.ts";
 import { clientTrust } from "./trust.ts";
 
 // --- Time ----------------------------------------------------------------------------------------------------
@@ -282,134 +271,11 @@ export function masters(): Masters {
   return { a: { key: PEM_A, up: true }, b: { key: PEM_B, up: true } };
 }
 
-// --- The director --------------------------------------------------------------------------------------------
-
-export interface Ordered {
-  seq: number;
-  epoch: number;
-  master: string;
-  masterKey: string;
-  system?: number;
-}
-
-/** The far side of the five requests. `refuse` decides per request whether it is answered otherwise. */
-export class FakeDirector {
-  readonly clusterKey: Identity = identityFromSeed(new Uint8Array(32).fill(9));
-  /** Names the cluster's key, as every join token does. */
-  joinToken = mintJoinToken(new Uint8Array(TOKEN_RANDOM_BYTES), this.clusterKey.fp).token.reveal();
-  readonly reports: MoveReport[] = [];
-  readonly beats: SystemBeat[] = [];
-  readonly calls: string[] = [];
-  readonly orders: Ordered[] = [];
-  enrolments = 0;
-  down = false;
-  /** Brings every directive each time, done or not. */
-  repeats = false;
-  refuse: (path: string) => ErrorCode | null = () => null;
-  /** Replaces the statements of the next answers. */
-  forge: ((order: Ordered, signed: string) => string) | null = null;
-  readonly #clock: Clock;
-  readonly #agent: Identity;
-
-  constructor(clock: Clock, agent: Identity) {
-    this.#clock = clock;
-    this.#agent = agent;
-  }
-
-  net(fuse: Fuse): Net {
-    return {
-      request: (scope, request) => fuse.pass(() => this.#answer(scope, request)),
-      connectMs: (_scope, { host }) =>
-        host === "gone"
-          ? Promise.reject(new SalarError("unavailable", "Cannot reach gone: nobody answers"))
-          : Promise.resolve(7),
-    };
-  }
-
-  statement({ seq, epoch, master, masterKey, system = 1 }: Ordered): string {
-    const iat = Math.floor((this.#clock.epochMs + this.#clock.ms) / 1000);
-    const body = { plan: "p1", system, node: this.clusterKey.fp, master, masterKey };
-    const kind = "directive.move";
-    const claims = { kind, cluster: "c-test", to: this.#agent.fp, seq, iat, exp: iat + 60, epoch, body };
-    return signStatement(claims, this.clusterKey);
-  }
-
-  async #answer(scope: Scope, request: Request): Promise<Response> {
-    const { pathname, search, searchParams } = new URL(request.url);
-    this.calls.push(pathname);
-    if (this.down) throw new SalarError("unavailable", "Cannot reach the director: connection refused");
-    const refused = this.refuse(pathname);
-    if (refused !== null) return problem(refused);
-
-    const body = new Uint8Array(await request.arrayBuffer());
-    const nowMs = this.#clock.epochMs + this.#clock.ms;
-    if (pathname === "/v1/enrol/challenge") return Response.json({ nonce: "n-1", nowMs, cluster: "c-test" });
-    if (pathname === "/v1/enrol/system") return this.#enrol(body, nowMs);
-
-    const proven = { method: request.method, target: pathname + search, body };
-    checkProof(request.headers.get("authorization") ?? "", proven, {
-      nowMs,
-      senderKey: () => this.#agent.spki,
-    });
-    if (pathname === "/v1/directives") {
-      return await this.#directives(scope, Number(searchParams.get("after")));
-    }
-    const json: unknown = JSON.parse(new TextDecoder().decode(body));
-    if (pathname === "/v1/reports") this.reports.push(MoveReport.parse(json));
-    else if (pathname === "/v1/beat") this.beats.push(SystemBeat.parse(json));
-    else return problem("not-found");
-    return Response.json({ ok: true });
-  }
-
-  #enrol(body: Uint8Array, nowMs: number): Response {
-    const { statement } = EnrolRequest.parse(JSON.parse(new TextDecoder().decode(body)));
-    const claims = openStatement(statement, {
-      me: this.clusterKey.fp,
-      cluster: "c-test",
-      kinds: STATEMENT_KINDS,
-      accepts: ["enrol.system"],
-      nowMs,
-      sender: (_kid, { body }) => ({
-        spki: Uint8Array.fromBase64(EnrolSystem.parse(body).identityKey),
-        role: "newcomer",
-      }),
-    });
-    const { token, nonce } = EnrolSystem.parse(claims.body);
-    if (token !== this.joinToken || nonce !== "n-1") return problem("unauthenticated");
-    this.enrolments++;
-    const clusterKey = this.clusterKey.spki.toBase64();
-    return Response.json({
-      fp: claims.from,
-      zone: "berlin",
-      cluster: "c-test",
-      clusterKey,
-      id: 1,
-      lastSeq: 0,
-    });
-  }
-
-  async #directives(scope: Scope, after: number): Promise<Response> {
-    const due = this.orders.filter(({ seq }) => this.repeats || seq > after);
-    if (due.length === 0) await scope.sleep(25_000);
-    const directives = due.map((order) => {
-      const signed = this.statement(order);
-      return this.forge?.(order, signed) ?? signed;
-    });
-    return Response.json({ directives, last: this.orders.at(-1)?.seq ?? 0 });
-  }
-}
-
-/** As the host of the functions answers what it refuses. */
-function problem(code: ErrorCode): Response {
-  const error = new SalarError(code, "Cannot answer: refused by the test");
-  return Response.json(problemOf({ outcome: "refused", error }, "test"), { status: error.status });
-}
-
 /** One machine with its agent's parts; `incarnate` gives the dependencies of one life of the agent. */
 export class Machine {
   readonly clock = new Clock();
   readonly agent = identityFromSeed(new Uint8Array(32).fill(1));
-  readonly director = new FakeDirector(this.clock, this.agent);
+  readonly director = new FakeDirector(() => this.clock.epochMs + this.clock.ms);
   readonly files = onboardedFiles();
   readonly masters = masters();
   readonly minion = new FakeMinion(this.files, this.masters);
@@ -420,7 +286,7 @@ export class Machine {
       disk: memoryDisk(this.files, fuse),
       crypt: realCrypt(),
       minion: this.minion,
-      net: this.director.net(fuse),
+      net: this.#net(fuse),
       trust: clientTrust(this.agent, realCrypt()),
       log: silentLog,
       probe: realProbe(silentLog),
@@ -428,6 +294,16 @@ export class Machine {
       directorUrl: "https://director.test",
       name: "client-1.test",
       joinToken: () => Promise.resolve(this.director.joinToken),
+    };
+  }
+
+  #net(fuse: Fuse): Net {
+    return {
+      request: (scope, request) => fuse.pass(() => this.director.answer(request, (ms) => scope.sleep(ms))),
+      connectMs: (_scope, { host }) =>
+        host === "gone"
+          ? Promise.reject(new SalarError("unavailable", "Cannot reach gone: nobody answers"))
+          : Promise.resolve(7),
     };
   }
 
