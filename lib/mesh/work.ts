@@ -65,7 +65,7 @@ export async function perform(
   const end = new AbortController();
   const signal = order.signal === undefined ? end.signal : AbortSignal.any([end.signal, order.signal]);
   const scope = parent.child(`${order.owner}/${order.name}`, signal);
-  const log = place.log.with({ function: order.owner, [order.kind]: order.name });
+  const log = place.log.with({ function: order.owner, name: order.name });
   const context: Context = { ...place.seams, scope, log, meter: metrics.meter(order.owner) };
 
   const startMs = scope.monoMs();
@@ -118,7 +118,11 @@ function record(place: Workplace, order: Order, log: Log, verdict: Verdict, ms: 
     case "again":
       return log.debug(`${order.kind} again`, { ...fields, afterMs: verdict.afterMs });
     case "retry":
-      return log.warn(`${order.kind} failed for now`, { ...fields, error: verdict.error });
+      // A long poll that a drain sends away is the ordinary end of it.
+      return log[place.stopping.aborted ? "debug" : "warn"](`${order.kind} failed for now`, {
+        ...fields,
+        error: verdict.error,
+      });
     case "refused":
       // A request's refusal reaches its caller; a message's is lost unless somebody reads it here.
       return log[order.kind === "request" ? "info" : "warn"](`${order.kind} refused`, {
