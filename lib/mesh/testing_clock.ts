@@ -3,6 +3,7 @@
  *
  * Scopes made of it share its time. Work between two timers runs as it would: `advance` lets it settle before each.
  */
+import { setImmediate } from "node:timers";
 import { realRandom } from "./real_scope.ts";
 import { type Clock, createScope, type ScopeOptions } from "./scope.ts";
 import type { Scope } from "../seams.ts";
@@ -45,5 +46,5 @@ export class TestingClock implements Clock {
 }
 
 async function settle(): Promise<void> {
-  for (let turn = 0; turn < TURNS; turn++) await new Promise((resolve) => setTimeout(resolve, 0));
+  for (let turn = 0; turn < TURNS; turn++) await new Promise<void>((resolve) => setImmediate(resolve));
 }
