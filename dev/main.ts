@@ -102,9 +102,9 @@ async function run({ data, port, verbose }: DevOptions, startedMs: number): Prom
     log,
     async close() {
       await demo?.save();
-      stopping.abort();
       await bus.close();
       await store.close();
+      stopping.abort();
       demoDisk.close();
       outside.close();
     },

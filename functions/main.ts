@@ -1,0 +1,165 @@
+/**
+ * Runs any set of functions in one process: `main.ts [run] --functions director,gateway …`. The one file that chooses
+ * backends. Other subcommands: `explain` (what is in force and where it came from), `help`.
+ */
+import { hostname } from "node:os";
+import { join } from "node:path";
+import type { Bus } from "../lib/bus/bus.ts";
+import { openInProcessBus } from "../lib/bus/in_process.ts";
+import { connectNats } from "../lib/bus/nats.ts";
+import { installNatsGuard } from "../lib/bus/nats_errors.ts";
+import { credentials } from "../lib/cluster/credentials.ts";
+import { ensureAdminToken } from "../lib/cluster/first_token.ts";
+import { type Config, configHelp, configPath, explain, parseConfig, readSecret } from "../lib/config.ts";
+import { messageOf } from "../lib/errors.ts";
+import { createLog, type Log } from "../lib/log.ts";
+import type { MeshFunction } from "../lib/mesh/function.ts";
+import { startHost } from "../lib/mesh/host.ts";
+import { identityAt } from "../lib/mesh/key_file.ts";
+import { realCrypt } from "../lib/mesh/real_crypt.ts";
+import { realDisk } from "../lib/mesh/real_disk.ts";
+import { realDocs } from "../lib/mesh/real_docs.ts";
+import { realNet } from "../lib/mesh/real_net.ts";
+import { realProbe } from "../lib/mesh/real_probe.ts";
+import { realProcess } from "../lib/mesh/real_process.ts";
+import { realScope } from "../lib/mesh/real_scope.ts";
+import { runUntilSignal } from "../lib/mesh/run.ts";
+import { createTrust } from "../lib/mesh/trust.ts";
+import type { Scope } from "../lib/seams.ts";
+import { openSqliteStore } from "../lib/store/sqlite.ts";
+import { clientBind } from "./client-bind/client_bind.ts";
+import { FUNCTION_NAMES, FunctionsConfig } from "./config.ts";
+import { director } from "./director/director.ts";
+import { gateway } from "./gateway/gateway.ts";
+import { nodeEvents } from "./node-events/node_events.ts";
+
+const FUNCTIONS: Record<typeof FUNCTION_NAMES[number], MeshFunction> = {
+  director,
+  "node-events": nodeEvents,
+  "client-bind": clientBind,
+  gateway,
+};
+
+const HELP = `Run functions of Salar in this process.
+
+Usage: main.ts [run|explain|help] [--key value …]
+
+  run      run until SIGTERM; a second signal ends at once (the default)
+  explain  print what is in force and where each value came from
+
+Every key is a flag, an environment variable, or a member of the file:
+
+`;
+
+async function main(): Promise<void> {
+  const [first = "run", ...rest] = Deno.args;
+  const isCommand = !first.startsWith("--");
+  const command = isCommand ? first : first === "--help" ? "help" : "run";
+  const args = isCommand ? rest : Deno.args;
+  switch (command) {
+    case "help":
+      return console.log(HELP + configHelp(FunctionsConfig));
+    case "explain":
+      return console.log(explain(await readConfig(args)));
+    case "run":
+      return await run((await readConfig(args)).value);
+    default:
+      throw new Error(`There is no command "${command}"; see main.ts help`);
+  }
+}
+
+async function readConfig(args: readonly string[]): Promise<Config<FunctionsConfig>> {
+  const env = Deno.env.toObject();
+  const path = configPath({ args, env });
+  const file = path === null ? null : { path, text: await Deno.readTextFile(path) };
+  return parseConfig(FunctionsConfig, { args, env, file });
+}
+
+async function run(config: FunctionsConfig): Promise<void> {
+  const log = createLog({ level: config.logLevel, nowMs: Date.now, write: (line) => console.error(line) });
+  installNatsGuard(log);
+  const stopping = new AbortController();
+  const scope = realScope({ name: "functions", log, signal: stopping.signal });
+  const disk = realDisk();
+  await Deno.mkdir(config.dataFolder, { recursive: true, mode: 0o700 });
+  const inData = (path: string | undefined, name: string) => path ?? join(config.dataFolder, name);
+
+  const store = openSqliteStore({ path: inData(config.storePath, "salar.db") });
+  const net = realNet(
+    config.nodeCaFile === undefined ? {} : { caPem: await Deno.readTextFile(config.nodeCaFile) },
+  );
+  const bus = await openBus(scope, config, log);
+  if (config.functions.includes("director")) {
+    await ensureAdminToken(scope, { store, disk, path: inData(config.adminTokenFile, "admin.token") });
+  }
+  const host = await startHost({
+    functions: config.functions.map((name) => FUNCTIONS[name]),
+    scope,
+    store,
+    bus,
+    net,
+    crypt: realCrypt(),
+    signer: await identityAt(disk, inData(config.clusterKeyFile, "cluster.key")),
+    probe: realProbe(log),
+    log,
+    cluster: config.cluster,
+    replica: config.replica ?? replicaName(config.functions),
+    trust: createTrust(credentials),
+    http: { hostname: config.httpHost, port: config.httpPort, ...await tlsOf(config) },
+    metricsRole: config.metricsRole,
+    docs: realDocs(),
+    processFacts: realProcess(),
+  });
+  await runUntilSignal([host], {
+    log,
+    async close() {
+      await bus.close();
+      await store.close();
+      stopping.abort();
+      net.close();
+    },
+  });
+}
+
+async function openBus(scope: Scope, config: FunctionsConfig, log: Log): Promise<Bus> {
+  const { natsServers, natsReplicas, natsUser, natsPasswordFile, natsCaFile, natsCertFile, natsKeyFile } =
+    config;
+  if (natsServers === undefined) return openInProcessBus({ scope, log });
+  const tls = {
+    ...(natsCaFile === undefined ? {} : { caFile: natsCaFile }),
+    ...(natsCertFile === undefined || natsKeyFile === undefined
+      ? {}
+      : { certFile: natsCertFile, keyFile: natsKeyFile }),
+  };
+  return await connectNats(scope, {
+    servers: natsServers,
+    replicas: natsReplicas,
+    name: config.replica ?? replicaName(config.functions),
+    log,
+    ...(Object.keys(tls).length === 0 ? {} : { tls }),
+    ...(natsUser === undefined || natsPasswordFile === undefined ? {} : {
+      credentials: {
+        user: natsUser,
+        password: await readSecret(realDisk(), "natsPasswordFile", natsPasswordFile),
+      },
+    }),
+  });
+}
+
+async function tlsOf({ httpCertFile, httpKeyFile }: FunctionsConfig) {
+  if (httpCertFile === undefined || httpKeyFile === undefined) return {};
+  return { tls: { cert: await Deno.readTextFile(httpCertFile), key: await Deno.readTextFile(httpKeyFile) } };
+}
+
+/** Two replicas of one function on one host need `--replica`; the audit lanes tell them apart. */
+function replicaName(functions: readonly string[]): string {
+  const host = hostname().toLowerCase().replace(/[^a-z0-9-]+/g, "-").slice(0, 30);
+  return `${host}-${functions.join("-")}`.slice(0, 63).replace(/^-+|-+$/g, "");
+}
+
+try {
+  await main();
+} catch (error) {
+  console.error(messageOf(error));
+  Deno.exit(1);
+}
