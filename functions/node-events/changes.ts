@@ -4,7 +4,6 @@
  * G1. Position = (origin number, commit LSN, index). A row takes a change only from a higher position than its last, so
  *     redelivery and reordering do no harm, and a deleted row leaves a tombstone.
  * G2. A message is applied in slices of one transaction each; applying a slice again changes nothing.
- * G3. A system that a node's database shows and no agent has enrolled becomes a system of the cluster, without an agent.
  */
 import { CHANGES_SLICE_MAX } from "../../lib/limits.ts";
 import { CHANGES, subjects } from "../../lib/bus/subjects.ts";

@@ -1,12 +1,12 @@
 /** What a changed row means for the cluster: ids, systems, and the proof that a moved system has arrived. */
 import type { Change } from "../../lib/cluster/change.ts";
-import { putSystem } from "../../lib/cluster/enrolling.ts";
-import { clusterIdOf, idByName, mapLocalId } from "../../lib/cluster/ids.ts";
+import { clusterIdOf } from "../../lib/cluster/ids.ts";
 import { keys } from "../../lib/cluster/keys.ts";
 import { next, systemMachine } from "../../lib/cluster/machines.ts";
-import { addLoad, seenOn } from "../../lib/cluster/moving.ts";
-import { getText, nodes, rows, systemAt, systemById, systems } from "../../lib/cluster/records.ts";
-import { MachineId, MinionId, type System } from "../../lib/cluster/types.ts";
+import { addLoad } from "../../lib/cluster/moving.ts";
+import { getText, rows, systemById, systems } from "../../lib/cluster/records.ts";
+import { channelShown, profileShown } from "../../lib/cluster/showing.ts";
+import { MachineId, MinionId } from "../../lib/cluster/types.ts";
 
 type Values = Record<string, string | null>;
 type RowPair = { before: Values | null; after: Values | null };
@@ -19,8 +19,7 @@ export async function reflect(
   { before, after }: RowPair,
 ): Promise<void> {
   if (table === "rhnchannel" && after?.["label"]) {
-    const id = await idByName(c, "channel", after["label"]);
-    await mapLocalId(c.tx, "channel", { fp, localId: Number(after["id"]), id });
+    await channelShown(c, fp, { localId: Number(after["id"]), label: after["label"] });
   }
   if (table === "rhnserver" || table === "suseminioninfo") {
     const serverId = (after ?? before)?.[table === "rhnserver" ? "id" : "server_id"];
@@ -38,53 +37,12 @@ async function profileSeen(c: Change, fp: string, serverId: string): Promise<voi
   const minionId = MinionId.safeParse(minion?.["minion_id"]);
   if (!machineId.success || !minionId.success) return;
 
-  const name = server?.["name"] || minionId.data;
-  const known = await systemAt(c.tx, keys.systemByMachine(machineId.data)) ??
-    await systemAt(c.tx, keys.systemByMinion(minionId.data));
-  const system = known ?? await adopt(c, fp, { machineId: machineId.data, minionId: minionId.data, name });
-  if (system === null) return;
-  await mapLocalId(c.tx, "system", { fp, localId: Number(serverId), id: system.id });
-  await seenOn(c, system.id, fp);
-}
-
-/** G3. */
-async function adopt(
-  c: Change,
-  fp: string,
-  { machineId, minionId, name }: Pick<System, "machineId" | "minionId" | "name">,
-): Promise<System | null> {
-  const node = await nodes.get(c.tx, fp);
-  if (node === null) return null;
-  // The same machine keeps its id, and its epoch never falls, though its profile was deleted meanwhile.
-  const id = await idByName(c, "system", machineId);
-  const former = await systems.get(c.tx, id);
-  const system: System = {
-    v: 1,
-    id,
-    fp: null,
-    identityKey: null,
-    minionId,
-    machineId,
-    minionKey: null,
-    name,
-    zone: node.zone,
-    state: next(systemMachine, "new", "bind", `system "${name}"`),
-    node: fp,
-    pin: null,
-    epoch: former?.epoch ?? 0,
-    generation: (former?.generation ?? 0) + 1,
-    registeredAtMs: c.nowMs,
-    reason: "",
-    revision: (former?.revision ?? 0) + 1,
-  };
-  await putSystem(c, system, { isNewHere: true });
-  c.record({
-    what: "system.adopt",
-    target: `system:${system.id}`,
-    why: "seen in a node's database",
-    detail: { node: fp, minionId },
+  await profileShown(c, fp, {
+    localId: Number(serverId),
+    machineId: machineId.data,
+    minionId: minionId.data,
+    name: server?.["name"] || minionId.data,
   });
-  return system;
 }
 
 /**
