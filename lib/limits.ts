@@ -20,15 +20,17 @@ export const STORE_SNAPSHOT_MS_MAX = 30_000;
 export const STORE_CLOSE_WAIT_MS_MAX = 10_000;
 export const STORE_BUSY_BACKOFF_MS_MAX = 32;
 export const STORE_CONFLICT_BACKOFF_MS_MAX = 512;
-/** How many entries one page of `scanEntries()` holds. */
+/** How many entries one page holds where all of a prefix is read. */
 export const STORE_PAGE_ENTRIES = 1_000;
 /** How many writes of several transactions share one commit of the embedded store. */
 export const STORE_GROUP_WRITES_MAX = 10_000;
-/** How many past values the embedded store removes at once; it does so after half as many writes. */
+/** How many past values and locks the embedded store removes at once, each time that half as many have come. */
 export const STORE_PRUNE_ROWS_MAX = 2_000;
 
 // Bus
 export const BUS_MESSAGE_BYTES_MAX = 512 * 1024;
+/** Headers and wire words around a message; a server's `max_payload` must hold both. */
+export const BUS_HEADER_BYTES_MAX = 4 * 1024;
 export const BUS_SUBJECT_CHARS_MAX = 255;
 export const BUS_ACK_WAIT_MS = 30_000;
 export const BUS_IN_FLIGHT_MAX = 256;

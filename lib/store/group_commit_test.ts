@@ -26,6 +26,12 @@ Deno.test("groupCommit() lets the first of a group win, and the loser leaves not
   assert.deepEqual(tables.get("c", 10), value);
 });
 
+Deno.test("groupCommit() lets one that lost before go first", async () => {
+  const { commit } = group();
+  const outcomes = await Promise.all([commit(ended("a")), commit({ ...ended("a"), losses: 1 })]);
+  assert.deepEqual(outcomes.map(({ kind }) => kind), ["conflict", "committed"]);
+});
+
 Deno.test("groupCommit() applies a token once, even twice in one group", async () => {
   const { commit, tables } = group();
   const token = (result: string) => ({ name: "t", result });
@@ -91,5 +97,5 @@ function group(around: <T>(work: () => T) => T = (work) => work()) {
 function ended(...keys: string[]): Ended {
   const buffer = new WriteBuffer();
   for (const key of keys) buffer.put(key, value);
-  return { scope, snapshot: 0, buffer, token: null };
+  return { scope, snapshot: 0, buffer, losses: 0, token: null };
 }

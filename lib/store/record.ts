@@ -6,13 +6,11 @@
  */
 import type { z } from "zod";
 import { SalarError } from "../errors.ts";
+import { STORE_PAGE_ENTRIES } from "../limits.ts";
 import { type Entry, prefixRange, type Read, type ScanOptions, type Write } from "./store.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });
-
-/** How many entries `all()` asks for at once. */
-const PAGE = 1_000;
 
 export interface Records<T, At extends readonly unknown[]> {
   /** Null when there is none. @throws {SalarError} `bad-record` */
@@ -61,10 +59,13 @@ export async function* entries(tx: Read, prefix: string): AsyncGenerator<Entry> 
   const range = prefixRange(prefix);
   let after: string | undefined;
   while (true) { // bounded by the snapshot: every page begins after the last key of the page before
-    const page = await tx.scan(range, { limit: PAGE, ...(after === undefined ? {} : { after }) });
+    const page = await tx.scan(range, {
+      limit: STORE_PAGE_ENTRIES,
+      ...(after === undefined ? {} : { after }),
+    });
     yield* page;
     const last = page.at(-1);
-    if (last === undefined || page.length < PAGE) return;
+    if (last === undefined || page.length < STORE_PAGE_ENTRIES) return;
     after = last.key;
   }
 }

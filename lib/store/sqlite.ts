@@ -48,7 +48,7 @@ export function openSqliteStore({ path, sync = "full" }: SqliteStoreOptions): St
   async function attempt<T>(
     tx: Transaction,
     fn: (tx: Write) => Promise<T>,
-    token: string | undefined,
+    { token, losses }: { token: string | undefined; losses: number },
   ): Promise<Attempt<T>> {
     const { scope, snapshot, buffer } = tx;
     if (token !== undefined) {
@@ -67,7 +67,7 @@ export function openSqliteStore({ path, sync = "full" }: SqliteStoreOptions): St
     if (buffer.isEmpty() && token === undefined) return { ok: true, result };
 
     const saved = token === undefined ? null : { name: token, result: encodeResult(result) };
-    const ended = { scope, snapshot, buffer, token: saved };
+    const ended = { scope, snapshot, buffer, losses, token: saved };
     const outcome = await gate.untilFree(scope, "commit to", () => commit(ended));
     switch (outcome.kind) {
       case "conflict":
@@ -89,7 +89,10 @@ export function openSqliteStore({ path, sync = "full" }: SqliteStoreOptions): St
     write: (scope, fn, { token } = {}) =>
       gate.call(scope, async () => {
         if (token !== undefined) checkToken(token);
-        return await untilCommitted(scope, () => transact(database, scope, (tx) => attempt(tx, fn, token)));
+        return await untilCommitted(
+          scope,
+          (losses) => transact(database, scope, (tx) => attempt(tx, fn, { token, losses })),
+        );
       }),
     sweepTokens: (scope) =>
       gate.call(scope, () => gate.untilFree(scope, "sweep tokens of", () => forgetTokens(scope))),

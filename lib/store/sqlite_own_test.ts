@@ -122,6 +122,27 @@ Deno.test("in memory nothing but microtasks and the scope is waited for", async 
   assert.equal(turned, false);
 });
 
+Deno.test("a caller in a tight loop does not starve another on the same key", async () => {
+  await inFolder(async (folder) => {
+    const store = openSqliteStore({ path: `${folder}/store.db` });
+    const bump = () =>
+      store.write(scope, async (tx) => {
+        const before = await tx.get("hot");
+        tx.put("hot", new Uint8Array([((before?.[0] ?? 0) + 1) % 256]));
+      });
+    let others = 8;
+    const loop = (async () => {
+      while (others > 0) await bump();
+    })();
+    await Promise.all(Array.from({ length: others }, async () => {
+      for (let n = 0; n < 10; n++) await bump();
+      others--;
+    }));
+    await loop;
+    await store.close();
+  });
+});
+
 Deno.test("close() gives up on a transaction that does not end, and that finds the store closed", async () => {
   const store = openSqliteStore({ path: ":memory:" });
   const gate = Promise.withResolvers<void>();

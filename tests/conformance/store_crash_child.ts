@@ -1,7 +1,7 @@
 /**
  * Commits batches until it is killed: `store_crash_child.ts FILE ROUND`.
  *
- * Each batch writes `batch/ROUND/WRITER-N/0…4` and the keys `hot/0…2`, all with one value, and is then printed as
+ * Each batch writes `batch/ROUND/WRITER-N/0…4` and the keys `hot/WRITER/0…2`, all with one value, and is then printed as
  * `WRITER-N`, one a line: an acknowledged batch. Four writers at once, so that commits are grouped.
  */
 import { realScope } from "../../lib/mesh/real_scope.ts";
@@ -22,7 +22,7 @@ async function writer(writer: number): Promise<void> {
       for (let part = 0; part < 5; part++) tx.put(`batch/${round}/${name}/${part}`, small);
       // Some are long, so that a commit spans many pages of the log.
       const hot = n % 5 === 0 ? encoder.encode(`${round}/${name}`.padEnd(30_000, " ")) : small;
-      for (let part = 0; part < 3; part++) tx.put(`hot/${part}`, hot);
+      for (let part = 0; part < 3; part++) tx.put(`hot/${writer}/${part}`, hot);
       return Promise.resolve();
     });
     Deno.stdout.writeSync(encoder.encode(`${name}\n`));
