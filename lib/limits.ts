@@ -143,6 +143,22 @@ export const NODE_BACKOFF = { firstMs: 500, capMs: 30_000 } as const;
 /** How long the facts of a heartbeat may take to read; then the last known ones are sent. */
 export const NODE_FACTS_MS = 4_000;
 
+// Gateway
+/** How long one node may take for one call of it. */
+export const GATEWAY_NODE_MS = 5_000;
+/** How long a node that took longer is left out; then one call tries it again. */
+export const GATEWAY_SILENT_MS = 10_000;
+/** Life of a session after its last use, as Uyuni's default (`web.session_database_lifetime`). */
+export const GATEWAY_SESSION_MS = 3_600_000;
+/** A session in use is written again after this. */
+export const GATEWAY_RENEW_MS = 60_000;
+/** Systems that one call learns to know because no change of a database has told of them. */
+export const GATEWAY_LEARN_MAX = 200;
+export const GATEWAY_LEARN_AT_ONCE = 8;
+/** Sessions that one transaction of the sweep looks at, and how many of these a sweep makes. */
+export const GATEWAY_SWEEP_MAX = 1_000;
+export const GATEWAY_SWEEP_BATCHES_MAX = 20;
+
 // Client agent
 /** Between two heartbeats of a system. */
 export const CLIENT_BEAT_MS = 60_000;

@@ -7,6 +7,8 @@
  * Source: docs on the wire, section 11 ("Ids of several servers").
  */
 import { SalarError } from "../errors.ts";
+import { STORE_PAGE_ENTRIES } from "../limits.ts";
+import { toText } from "../store/record.ts";
 import type { Read, Write } from "../store/store.ts";
 import type { Change } from "./change.ts";
 import { keys } from "./keys.ts";
@@ -56,6 +58,22 @@ export async function clusterIdOf(
   localId: number,
 ): Promise<number | null> {
   return numberAt(await getText(tx, keys.idOf(kind, fp, localId)));
+}
+
+/** As `clusterIdOf`, for many: in the order of `localIds`, page by page. */
+export async function clusterIdsOf(
+  tx: Read,
+  kind: IdKind,
+  fp: string,
+  localIds: readonly number[],
+): Promise<(number | null)[]> {
+  const ids: (number | null)[] = [];
+  for (let at = 0; at < localIds.length; at += STORE_PAGE_ENTRIES) {
+    const page = localIds.slice(at, at + STORE_PAGE_ENTRIES);
+    const values = await tx.getMany(page.map((localId) => keys.idOf(kind, fp, localId)));
+    ids.push(...values.map((value) => numberAt(value === null ? null : toText(value))));
+  }
+  return ids;
 }
 
 export async function localIdOf(tx: Read, kind: IdKind, fp: string, id: number): Promise<number | null> {

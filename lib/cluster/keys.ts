@@ -101,7 +101,11 @@ export const keys = {
     `event/${String(atMs).padStart(13, "0")}/${lane}/${seqText(n)}`,
   events: "event/",
 
-  /** Gateway sessions by SHA-256 of their key. */
-  session: (keyHash: string) => `session/${keyHash}`,
-  sessions: "session/",
+  /** Gateway sessions by their id; the record holds the hash of the whole key. */
+  session: (id: number) => `session/${idText(id)}`,
+  /** Work index: when a session may have expired. Empty values. */
+  sessionDue: (atMs: number, id: number) => `work/session/${String(atMs).padStart(13, "0")}/${idText(id)}`,
+  sessionsDue: "work/session/",
+  /** A node that let the gateway wait in vain: until when it is not waited for again. */
+  silent: (fp: string) => `silent/${fp}`,
 } as const;
