@@ -93,8 +93,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
     (there) => there ? intake.open() : intake.close(),
   );
   const ticks = runTicks(place, [house, ...functions], gate);
-  const app = createApp({ place, trust, functions, gate, house });
-  const fetch = async (request: Request) => await app.fetch(request);
+  const fetch = createApp({ place, trust, functions, gate, house });
   let listening: Listening | null = null;
   try {
     await intake.open();

@@ -7,7 +7,7 @@
  * H4. An answer is never stored on its way, and names its request: `X-Request-Id` is in the log line too.
  */
 import { Hono } from "hono";
-import { SalarError } from "../errors.ts";
+import { type ErrorCode, SalarError } from "../errors.ts";
 import { admit } from "./auth.ts";
 import type { Context } from "./context.ts";
 import type { MeshFunction } from "./function.ts";
@@ -34,7 +34,10 @@ type Answering = (request: Request, params: Record<string, string>) => Promise<R
 
 const ALWAYS: Gate = { isOpen: () => true, reasons: () => [] };
 
-export function createApp({ place, trust, functions, gate, house }: AppParts): Hono {
+/** Answers any request; never rejects. */
+export function createApp(
+  { place, trust, functions, gate, house }: AppParts,
+): (request: Request) => Promise<Response> {
   const app = new Hono();
   const mount = ({ name, routes }: MeshFunction, gate: Gate) => {
     for (const route of routes) {
@@ -48,7 +51,11 @@ export function createApp({ place, trust, functions, gate, house }: AppParts): H
   for (const each of functions) mount(each, gate);
   const allowed = methodsByPath([house, ...functions].flatMap(({ routes }) => routes));
   app.notFound((c) => unmatched(place, c.req.raw, allowed(c.req.path)));
-  return app;
+  return async (request) =>
+    // The URL is made of what the caller sent as Host; nothing beyond here expects one that cannot be read.
+    URL.canParse(request.url)
+      ? await app.fetch(request)
+      : await refuse(place, request, "bad-input", "its Host is no host name");
 }
 
 function jsonAnswering(place: Workplace, owner: string, route: Route, trust: Trust, gate: Gate): Answering {
@@ -181,19 +188,23 @@ function matches(header: string | null, etag: string): boolean {
 }
 
 async function unmatched(place: Workplace, request: Request, allowed: string[]): Promise<Response> {
-  const fields = { request: place.scope.random.id() };
-  const { pathname } = new URL(request.url);
-  const found = allowed.length > 0;
-  const verdict = await perform(place, { kind: "request", owner: "mesh", name: "unmatched", fields }, () => {
-    const state = found ? `this path takes ${allowed.join(", ")}` : "there is no such path";
-    return Promise.reject(new SalarError("not-found", `Cannot ${request.method} ${pathname}: ${state}`));
-  });
-  const response = respond(verdict, fields.request, request);
-  if (!found) return response;
-  const problem = { ...await response.json(), status: 405, title: "method not allowed" };
-  const headers = new Headers(response.headers);
+  if (allowed.length === 0) return await refuse(place, request, "not-found", "there is no such path");
+  const refused = await refuse(place, request, "not-found", `this path takes ${allowed.join(", ")}`);
+  const problem = { ...await refused.json(), status: 405, title: "method not allowed" };
+  const headers = new Headers(refused.headers);
   headers.set("allow", allowed.join(", "));
   return new Response(JSON.stringify(problem), { status: 405, headers });
+}
+
+/** A refusal outside all routes, in the same form and log as those inside. */
+async function refuse(place: Workplace, request: Request, code: ErrorCode, state: string): Promise<Response> {
+  const fields = { request: place.scope.random.id() };
+  const verdict = await perform(
+    place,
+    { kind: "request", owner: "mesh", name: "unmatched", fields },
+    () => Promise.reject(new SalarError(code, `Cannot answer request: ${state}`)),
+  );
+  return respond(verdict, fields.request, request);
 }
 
 function methodsByPath(routes: (Route | RawRoute)[]): (path: string) => string[] {

@@ -1,0 +1,102 @@
+/** SIGTERM under load: what was accepted is done and answered, and nothing else is; a second signal ends at once. */
+import assert from "node:assert/strict";
+import { realScope } from "../../lib/mesh/real_scope.ts";
+import { openSqliteStore } from "../../lib/store/sqlite.ts";
+import { prefixRange } from "../../lib/store/store.ts";
+
+interface Child {
+  url: string;
+  path: string;
+  process: Deno.ChildProcess;
+  /** Its log so far. */
+  text(): string;
+}
+
+/** Runs `test` against a child of its own, which is gone afterwards in any case. */
+async function withChild(test: (child: Child) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  const path = `${folder}/salar.db`;
+  const process = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--quiet", new URL("mesh_drain_child.ts", import.meta.url).pathname, path],
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  let log = "";
+  const reading = (async () => {
+    for await (const text of process.stderr.pipeThrough(new TextDecoderStream())) log += text;
+  })();
+  const out = process.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  try {
+    const url = (await out.read()).value?.trim();
+    assert.ok(url, `it starts: ${log}`);
+    await test({ url, path, process, text: () => log });
+  } finally {
+    try {
+      process.kill("SIGKILL");
+    } catch {
+      // ended already, as it should
+    }
+    await Promise.all([process.status, reading, out.cancel()]);
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+async function addedIn(path: string): Promise<Set<string>> {
+  const store = openSqliteStore({ path });
+  const scope = realScope({ name: "look" });
+  const found = await store.read(scope, (tx) => tx.scan(prefixRange("added/"), { limit: 10_000 }));
+  await store.close();
+  return new Set(found.map(({ key }) => key.slice("added/".length)));
+}
+
+/** Posts one after the other until the child takes no more; adds the ids that were answered with 200. */
+async function load(url: string, name: string, answered: Set<string>): Promise<void> {
+  for (let n = 0; n < 10_000; n++) {
+    const id = `${name}-${n}`;
+    try {
+      const response = await fetch(`${url}/add/${id}`, { method: "POST" });
+      await response.body?.cancel();
+      if (response.status !== 200) return;
+      answered.add(id);
+    } catch {
+      return; // refused or closed before it was accepted; were it done nevertheless, the sets would differ
+    }
+  }
+}
+
+Deno.test("a drain under load does and answers exactly what it accepted, and ends with code 0", async () => {
+  for (let round = 0; round < 3; round++) {
+    await withChild(async ({ url, path, process, text }) => {
+      const answered = new Set<string>();
+      const loads = Array.from({ length: 30 }, (_, at) => load(url, `c${at}`, answered));
+      while (answered.size < 100 * (round + 1)) await new Promise((resolve) => setTimeout(resolve, 5));
+      const poll = fetch(`${url}/poll`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      process.kill("SIGTERM");
+      const polled = await poll;
+      assert.deepEqual([polled.status, polled.headers.get("retry-after")], [503, "0"]);
+      await polled.body?.cancel();
+      await Promise.all(loads);
+      assert.equal((await process.status).code, 0, text());
+      assert.deepEqual([...await addedIn(path)].sort(), [...answered].sort());
+      assert.match(text(), /host drained/);
+    });
+  }
+});
+
+for (const [signal, code] of [["SIGTERM", 143], ["SIGINT", 130]] as const) {
+  Deno.test(`a second ${signal} ends a drain that waits, with code ${code}`, async () => {
+    await withChild(async ({ url, process, text }) => {
+      const hanging = fetch(`${url}/hang`).then((response) => response.body?.cancel(), () => {});
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      process.kill(signal);
+      const heardBy = Date.now() + 5_000;
+      while (!text().includes('"ending"') && Date.now() < heardBy) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      process.kill(signal);
+      assert.equal((await process.status).code, code);
+      await hanging;
+    });
+  });
+}
