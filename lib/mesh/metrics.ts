@@ -7,12 +7,12 @@
 import { Counter, Gauge, Histogram, type Metric, Registry } from "prom-client";
 import { assert } from "../errors.ts";
 import type { Meter } from "./context.ts";
-import type { Order, Verdict } from "./work.ts";
 
 export interface Metrics {
   /** The meter of one function: its name is the label `function`. */
   meter(owner: string): Meter;
-  work(order: Order, outcome: Verdict["outcome"], ms: number): void;
+  /** One piece of work that ended, by its labels. */
+  work(ended: { function: string; kind: string; work: string; outcome: string }, ms: number): void;
   /** The page that Prometheus reads. */
   text(): Promise<string>;
 }
@@ -64,8 +64,7 @@ export function createMetrics(processFacts: ProcessFacts = () => ({})): Metrics 
       timeMs: (name, ms, labels = {}) => seconds(`salar_${name}_seconds`, ms, { function: owner, ...labels }),
     }),
 
-    work({ kind, owner, name }, outcome, ms) {
-      const labels = { function: owner, kind, work: name };
+    work({ outcome, ...labels }, ms) {
       count("salar_work_total", 1, { ...labels, outcome });
       seconds("salar_work_seconds", ms, labels);
     },

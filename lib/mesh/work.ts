@@ -110,8 +110,9 @@ export function distrusted(error: TrustError): SalarError {
 }
 
 function record(place: Workplace, order: Order, log: Log, verdict: Verdict, ms: number): void {
-  place.metrics.work(order, verdict.outcome, ms);
-  const fields = { outcome: verdict.outcome, ms: Math.round(ms), ...order.fields };
+  const { outcome } = verdict;
+  place.metrics.work({ function: order.owner, kind: order.kind, work: order.name, outcome }, ms);
+  const fields = { outcome, ms: Math.round(ms), ...order.fields };
   switch (verdict.outcome) {
     case "done":
       return log[order.level ?? "debug"](`${order.kind} done`, fields);
