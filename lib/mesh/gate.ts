@@ -22,11 +22,11 @@ export interface GateParts {
   log: Log;
 }
 
-/** @param onStore Told when the store went (false) or came back (true); the next check waits for it. */
+/** @param onCheck Told after every check whether the store is there; the next check waits for it, and repeats it. */
 export function watchGate(
   scope: Scope,
   { store, bus, log }: GateParts,
-  onStore: (there: boolean) => Promise<void>,
+  onCheck: (storeThere: boolean) => Promise<void>,
 ): Gate {
   let storeFault: string | null = null;
   const reasons = () => [
@@ -36,7 +36,6 @@ export function watchGate(
 
   let told = "";
   scope.every(HEALTH_MS, "health", async () => {
-    const before = storeFault;
     storeFault = await faultOf(scope, store);
     const state = reasons().join("; ");
     if (state !== told) {
@@ -44,7 +43,7 @@ export function watchGate(
       else log.warn("not working", { reasons: state });
       told = state;
     }
-    if ((before === null) !== (storeFault === null)) await onStore(storeFault === null);
+    await onCheck(storeFault === null);
   });
   return { isOpen: () => reasons().length === 0, reasons };
 }

@@ -128,33 +128,37 @@ function workplaceOf(options: HostOptions, scope: Scope, stopping: AbortSignal):
   };
 }
 
-/** The subscriptions of a host, given back and taken again as a whole. */
+/** The subscriptions of a host, taken and given back as a whole. Whatever is asked happens in turn, and may be repeated. */
 interface Intake {
   open(): Promise<void>;
   close(): Promise<void>;
-  /** No `open` has an effect any more. */
+  /** Closes; no later `open` has an effect. */
   end(): Promise<void>;
 }
 
 function createIntake(place: Workplace, functions: readonly MeshFunction[], trust: Trust): Intake {
   let subscriptions: Subscription | null = null;
   let ended = false;
+  let last: Promise<unknown> = Promise.resolve();
+  const inTurn = (work: () => Promise<void>): Promise<void> => {
+    const turn = last.then(work);
+    last = turn.catch(() => {}); // told to whoever asked for it
+    return turn;
+  };
+  const open = async () => {
+    if (!ended) subscriptions ??= await subscribeAll(place, functions, trust);
+  };
   const close = async () => {
     const closing = subscriptions;
     subscriptions = null;
     await closing?.drain();
   };
   return {
-    async open() {
-      if (ended || subscriptions !== null) return;
-      const opened = await subscribeAll(place, functions, trust);
-      if (ended) await opened.drain();
-      else subscriptions = opened;
-    },
-    close,
-    async end() {
+    open: () => inTurn(open),
+    close: () => inTurn(close),
+    end() {
       ended = true;
-      await close();
+      return inTurn(close);
     },
   };
 }

@@ -51,11 +51,12 @@ export function createApp(
   for (const each of functions) mount(each, gate);
   const allowed = methodsByPath([house, ...functions].flatMap(({ routes }) => routes));
   app.notFound((c) => unmatched(place, c.req.raw, allowed(c.req.path)));
+  app.onError((error, c) => turnAway(place, c.req.raw, error));
   return async (request) =>
     // The URL is made of what the caller sent as Host; nothing beyond here expects one that cannot be read.
     URL.canParse(request.url)
       ? await app.fetch(request)
-      : await refuse(place, request, "bad-input", "its Host is no host name");
+      : await turnAway(place, request, refusal("bad-input", "its Host is no host name"));
 }
 
 function jsonAnswering(place: Workplace, owner: string, route: Route, trust: Trust, gate: Gate): Answering {
@@ -188,23 +189,29 @@ function matches(header: string | null, etag: string): boolean {
 }
 
 async function unmatched(place: Workplace, request: Request, allowed: string[]): Promise<Response> {
-  if (allowed.length === 0) return await refuse(place, request, "not-found", "there is no such path");
-  const refused = await refuse(place, request, "not-found", `this path takes ${allowed.join(", ")}`);
+  if (allowed.length === 0) {
+    return await turnAway(place, request, refusal("not-found", "there is no such path"));
+  }
+  const refused = await turnAway(
+    place,
+    request,
+    refusal("not-found", `this path takes ${allowed.join(", ")}`),
+  );
   const problem = { ...await refused.json(), status: 405, title: "method not allowed" };
   const headers = new Headers(refused.headers);
   headers.set("allow", allowed.join(", "));
   return new Response(JSON.stringify(problem), { status: 405, headers });
 }
 
-/** A refusal outside all routes, in the same form and log as those inside. */
-async function refuse(place: Workplace, request: Request, code: ErrorCode, state: string): Promise<Response> {
+function refusal(code: ErrorCode, state: string): SalarError {
+  return new SalarError(code, `Cannot answer request: ${state}`);
+}
+
+/** An error outside all routes, answered and logged as those inside are. */
+async function turnAway(place: Workplace, request: Request, error: unknown): Promise<Response> {
   const fields = { request: place.scope.random.id() };
-  const verdict = await perform(
-    place,
-    { kind: "request", owner: "mesh", name: "unmatched", fields },
-    () => Promise.reject(new SalarError(code, `Cannot answer request: ${state}`)),
-  );
-  return respond(verdict, fields.request, request);
+  const order: Order = { kind: "request", owner: "mesh", name: "unmatched", fields };
+  return respond(await perform(place, order, () => Promise.reject(error)), fields.request, request);
 }
 
 function methodsByPath(routes: (Route | RawRoute)[]): (path: string) => string[] {

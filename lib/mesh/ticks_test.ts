@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { z } from "zod";
+import type { Bus } from "../bus/bus.ts";
 import { SalarError } from "../errors.ts";
 import { DRAIN_MS_MAX, LEASE_MS } from "../limits.ts";
 import { silentLog } from "../log.ts";
 import type { Scope } from "../seams.ts";
 import { openSqliteStore } from "../store/sqlite.ts";
 import type { Store } from "../store/store.ts";
-import { again, done, type Tick } from "./handler.ts";
+import { again, done, handler, type Tick } from "./handler.ts";
 import { holdLease } from "./lease.ts";
 import { meshFunction, type Rig, testRig } from "./testing.ts";
 import { TestingClock } from "./testing_clock.ts";
@@ -295,5 +296,35 @@ Deno.test("while the store is gone routes answer 503, ticks pause and messages g
     for (let n = 0; n < 50; n++) await rig.bus.publish(rig.scope, pattern, new TextEncoder().encode("1"));
     await clock.advance(1_000);
     assert.ok(seen.includes("cut"));
+  });
+});
+
+Deno.test("a bus that is not there when the store comes back is asked again until it is", async () => {
+  await onClock(async (clock, rig) => {
+    const store = flaky(rig.store);
+    const bus = rig.broker.connect();
+    let refuse = false;
+    let seen = 0;
+    const moody: Bus = {
+      ...bus,
+      subscribe: (...args) =>
+        refuse ? Promise.reject(new SalarError("unavailable", "Cannot subscribe")) : bus.subscribe(...args),
+    };
+    const seer = handler({
+      name: "seen",
+      subject: "test.seen",
+      input: z.number(),
+      run: () => Promise.resolve(done(void seen++)),
+    });
+    await rig.start([meshFunction({ handlers: [seer] })], { store, bus: moody });
+    store.gone = true;
+    await clock.advance(3_000);
+    [store.gone, refuse] = [false, true];
+    await clock.advance(5_000);
+    refuse = false;
+    await clock.advance(2_000);
+    await rig.bus.publish(rig.scope, "test.seen", new TextEncoder().encode("1"));
+    await clock.advance(100);
+    assert.equal(seen, 1, "subscribed again, and once only");
   });
 });
