@@ -72,8 +72,15 @@ function isLeftover(name: string): boolean {
 async function removeLeftovers(folder: string, name: string): Promise<void> {
   for (const found of await filesIn(folder)) {
     if (!isLeftover(found) || !found.startsWith(`.${name}.`)) continue;
-    const { mtime } = await Deno.stat(join(folder, found));
-    if (mtime !== null && Date.now() - mtime.getTime() > LEFTOVER_MS) await Deno.remove(join(folder, found));
+    const path = join(folder, found);
+    // Null: another writer has just renamed it.
+    const mtimeMs = await orNull(
+      "inspect",
+      path,
+      async () => (await Deno.stat(path)).mtime?.getTime() ?? null,
+    );
+    if (mtimeMs === null || Date.now() - mtimeMs <= LEFTOVER_MS) continue;
+    await orNull("remove", path, () => Deno.remove(path));
   }
 }
 
