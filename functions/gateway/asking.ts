@@ -127,17 +127,12 @@ export function conclude(
   }
   if (answers.length > 0) return { answers, silent };
   if (broken !== null) throw broken;
-  throw stranger
-    ? strange(question, "any node that answers")
-    : unanswered(question, "no node of the cluster");
+  throw stranger ? strange(question, "any node that answers") : unanswered(question);
 }
 
 /** A3. */
-export function unanswered({ method }: Question, who: string): UyuniFault {
-  return UyuniFault.of(
-    "internal",
-    `unhandled internal exception: Cannot call ${method}: ${who} answers now`,
-  );
+export function unanswered({ method }: Question, who = "no node of the cluster answers"): UyuniFault {
+  return UyuniFault.of("internal", `unhandled internal exception: Cannot call ${method}: ${who}`);
 }
 
 /** In the words by which clients know that they must log in again, which opens the session on more nodes. */

@@ -21,7 +21,7 @@ export async function logIn(context: Context, question: Question): Promise<Answe
   const nodeKeys = keysIn(outcomes);
   try {
     const { silent } = conclude(question, roster, outcomes);
-    if (nodeKeys.size === 0) throw unanswered(question, "no node of the cluster");
+    if (nodeKeys.size === 0) throw unanswered(question);
     const [, , seconds] = question.params;
     const lifeMs = typeof seconds === "number"
       ? Math.min(Math.max(seconds, 0) * 1_000, GATEWAY_SESSION_MS)

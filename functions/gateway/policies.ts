@@ -34,7 +34,7 @@ export async function askLowest(context: Context, question: Question): Promise<A
   const { answers } = await askAll(context, await readRoster(context), question);
   const versions = answers.map(({ value }) => value).filter((value) => typeof value === "string");
   const [lowest] = versions.sort(compareVersions);
-  if (lowest === undefined) throw unanswered(question, "no node of the cluster");
+  if (lowest === undefined) throw unanswered(question);
   return { value: lowest, silent: [] }; // strangers may ask: they are told no names of nodes
 }
 
@@ -56,7 +56,7 @@ export async function askOne(context: Context, kind: OwnedKind, question: UserQu
   const { peers: [peer], silent } = place === null
     ? { peers: [], silent: [] }
     : await readPeer(context, place.owner);
-  if (silent[0] !== undefined) throw unanswered(question, `not node "${silent[0].name}"`);
+  if (silent[0] !== undefined) throw unanswered(question, `node "${silent[0].name}" does not answer`);
   if (place === null || peer === undefined) throw UyuniFault.of("no-such-system", "No such system");
 
   const outcome = await ask(context, peer, { ...question, params: [place.localId, ...rest] });
@@ -66,7 +66,7 @@ export async function askOne(context: Context, kind: OwnedKind, question: UserQu
     case "fault":
       throw outcome.fault;
     case "silent":
-      throw unanswered(question, `not node "${peer.node.name}"`);
+      throw unanswered(question, `node "${peer.node.name}" does not answer`);
     case "stranger":
       throw strange(question, `node "${peer.node.name}"`);
   }
@@ -206,7 +206,7 @@ async function askForLists(
     context.log.warn("node answered no list", { node: peer.node.name, method: question.method });
     silent.push(peer.node.name);
   }
-  if (lists.length === 0) throw unanswered(question, "no node of the cluster");
+  if (lists.length === 0) throw unanswered(question);
   return { lists, silent };
 }
 

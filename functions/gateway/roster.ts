@@ -85,10 +85,14 @@ function byName(a: Node, b: Node): number {
   return a.name < b.name || (a.name === b.name && a.fp < b.fp) ? -1 : 1;
 }
 
-/** Nobody waits for this node for a while. */
+/** Nobody waits for this node for a while. Of many calls that waited for it one writes that down. */
 export async function noteSilence({ store, scope }: Context, { fp }: Node): Promise<void> {
-  const untilMs = scope.nowMs() + GATEWAY_SILENT_MS;
-  await store.write(scope, (tx) => Promise.resolve(silences.put(tx, { v: 1, untilMs }, fp)));
+  await store.write(scope, async (tx) => {
+    const nowMs = scope.nowMs();
+    const known = await silences.get(tx, fp);
+    if (known !== null && known.untilMs > nowMs) return;
+    silences.put(tx, { v: 1, untilMs: nowMs + GATEWAY_SILENT_MS }, fp);
+  });
 }
 
 /** It answers again. */

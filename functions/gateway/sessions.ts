@@ -88,10 +88,11 @@ export async function useSession({ store, scope }: Context, key: string): Promis
   const id = idOf(key);
   const found = check(await store.read(scope, (tx) => sessions.get(tx, id)), key, scope.nowMs());
   const expiresAtMs = scope.nowMs() + GATEWAY_SESSION_MS;
-  if (found.expiresAtMs + GATEWAY_RENEW_MS <= expiresAtMs) {
+  const isDue = (session: SessionRecord) => session.expiresAtMs + GATEWAY_RENEW_MS <= expiresAtMs;
+  if (isDue(found)) {
     await store.write(scope, async (tx) => {
       const current = check(await sessions.get(tx, id), key, scope.nowMs());
-      sessions.put(tx, { ...current, expiresAtMs }, id);
+      if (isDue(current)) sessions.put(tx, { ...current, expiresAtMs }, id); // else another call was faster
     });
   }
   return open(found, key);
