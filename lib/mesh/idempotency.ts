@@ -18,6 +18,9 @@ import { prefixRange, type Write } from "../store/store.ts";
 import type { Context } from "./context.ts";
 import { meshKeys } from "./keys.ts";
 
+/** All that it needs of a context. */
+export type AnswerContext = Pick<Context, "store" | "scope" | "crypt" | "log">;
+
 const Answer = z.object({ status: z.int(), body: z.string(), etag: z.string().nullable() });
 /** An HTTP answer as it is kept: the body is JSON text. */
 export type Answer = z.infer<typeof Answer>;
@@ -43,7 +46,7 @@ export interface Asked {
 
 /** The kept answer, or what `run` gives under the key's token; null from `run` is kept as nothing. */
 export async function answerOnce<T>(
-  context: Context,
+  context: AnswerContext,
   asked: Asked,
   run: (token: string) => Promise<{ answer: Answer | null; result: T }>,
 ): Promise<{ kept: Answer } | { result: T }> {
@@ -60,7 +63,11 @@ export async function answerOnce<T>(
   return { result };
 }
 
-async function claim(context: Context, hash: string, asked: Asked): Promise<{ mine: boolean; kept: Kept }> {
+async function claim(
+  context: AnswerContext,
+  hash: string,
+  asked: Asked,
+): Promise<{ mine: boolean; kept: Kept }> {
   const { store, scope } = context;
   const atMs = scope.nowMs();
   const token = `http/${scope.random.id()}`;
@@ -77,7 +84,7 @@ async function claim(context: Context, hash: string, asked: Asked): Promise<{ mi
   });
 }
 
-async function keep({ store, scope, log }: Context, hash: string, kept: Kept): Promise<void> {
+async function keep({ store, scope, log }: AnswerContext, hash: string, kept: Kept): Promise<void> {
   try {
     await store.write(scope, (tx) => Promise.resolve(answers.put(tx, kept, hash)));
   } catch (error) {
@@ -87,7 +94,7 @@ async function keep({ store, scope, log }: Context, hash: string, kept: Kept): P
 }
 
 /** Forgets answers older than IDEMPOTENCY_KEEP_MS, at most IDEMPOTENCY_SWEEP_MAX; returns how many. */
-export async function sweepAnswers({ store, scope }: Context): Promise<number> {
+export async function sweepAnswers({ store, scope }: AnswerContext): Promise<number> {
   const { from } = prefixRange(meshKeys.answersAt);
   const to = meshKeys.answerAt(Math.max(0, scope.nowMs() - IDEMPOTENCY_KEEP_MS), "");
   return await store.write(scope, async (tx) => {
