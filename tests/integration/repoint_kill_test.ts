@@ -32,7 +32,7 @@ for (const line of SALT_LINES) {
 async function moveUnderKills(site: Site, seq: number, random: () => number): Promise<"there" | "back"> {
   for (let kill = 0; kill < KILLS_PER_MOVE; kill++) {
     await new Promise((resolve) => setTimeout(resolve, random() * KILL_WITHIN_MS));
-    await site.killAgent();
+    await site.endAgent("SIGKILL");
     site.startAgent();
   }
   return (await site.reportOf(seq)).outcome;

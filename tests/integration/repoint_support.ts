@@ -22,10 +22,11 @@ export interface Site extends AsyncDisposable {
   b: SaltMaster;
   minion: SaltMinion;
   director: FakeDirector;
-  /** Starts the agent; resolves when its process runs. */
+  /** Folder for what the agent reads. */
+  own: string;
   startAgent(): void;
-  /** `kill -9`; what the agent had started goes on without it. */
-  killAgent(): Promise<void>;
+  /** Resolves with the exit code; null when no agent ran. What a killed agent had started goes on without it. */
+  endAgent(signal: "SIGTERM" | "SIGKILL"): Promise<number | null>;
   /** Orders a move with the next number; the report comes by `reportOf`. Returns the number. */
   order(to: SaltMaster, masterKey?: string): Promise<number>;
   reportOf(seq: number): Promise<MoveReport>;
@@ -49,14 +50,16 @@ export async function startSite(line: SaltLine): Promise<Site> {
   );
   stack.defer(() => server.shutdown());
   const config = await writeConfig(minion, director, `http://127.0.0.1:${server.addr.port}`);
+  const rights = await agentRights(minion.root);
   let agent: Deno.ChildProcess | null = null;
-  const killAgent = async () => {
-    agent?.kill("SIGKILL");
-    await agent?.status;
+  const endAgent = async (signal: Deno.Signal) => {
+    const ending = agent;
     agent = null;
+    ending?.kill(signal);
+    return (await ending?.status)?.code ?? null;
   };
-  stack.defer(killAgent);
-  const startAgent = () => agent = agentCommand(minion, config, ["run"]).spawn();
+  stack.defer(async () => void await endAgent("SIGKILL"));
+  const startAgent = () => agent = agentCommand(rights, config, ["run"]).spawn();
 
   startAgent();
   await waitFor("the agent's heartbeat", 60_000, () => director.beats.length > 0);
@@ -66,8 +69,9 @@ export async function startSite(line: SaltLine): Promise<Site> {
     b,
     minion,
     director,
+    own: `${minion.root}/etc/salar`,
     startAgent,
-    killAgent,
+    endAgent,
     async order(to, masterKey) {
       const seq = director.orders.length + 1;
       const key = masterKey ?? await to.masterPublicKey();
@@ -81,7 +85,7 @@ export async function startSite(line: SaltLine): Promise<Site> {
         () => director.reports.find((report) => report.seq === seq),
       ),
     async agentSays(...args) {
-      const { code, stdout, stderr } = await agentCommand(minion, config, args).output();
+      const { code, stdout, stderr } = await agentCommand(rights, config, args).output();
       assert.equal(code, 0, new TextDecoder().decode(stderr));
       return new TextDecoder().decode(stdout);
     },
@@ -103,20 +107,20 @@ export async function saltFiles(minion: SaltMinion): Promise<Record<string, stri
   return Object.fromEntries(names.map((name, at) => [name, texts[at] ?? null]));
 }
 
-/** With the same rights as its set in deno.json, for the minion's own folders instead of the system's. */
-function agentCommand(minion: SaltMinion, config: string, [name = "", ...args]: string[]): Deno.Command {
-  const { root, configFolder } = minion;
-  const rights = [
-    "--no-prompt",
-    `--allow-read=${root}/agent,${root}/etc`,
-    `--allow-write=${root}/agent,${configFolder}`,
-    "--allow-net",
-    "--allow-env",
-    "--allow-run=timeout",
-    "--allow-sys=hostname",
-  ];
+/** With the rights of its set in deno.json, for the minion's own folders instead of the system's. */
+async function agentRights(root: string): Promise<string[]> {
+  const { permissions } = JSON.parse(await Deno.readTextFile(new URL("../../deno.json", import.meta.url)));
+  return Object.entries(permissions["client-agent"]).map(([name, value]) => {
+    if (typeof value === "boolean") return `--${value ? "allow" : "deny"}-${name}`;
+    assert.ok(Array.isArray(value));
+    const isFiles = name === "read" || name === "write";
+    return `--allow-${name}=${value.map((each) => isFiles ? `${root}${each}` : each)}`;
+  });
+}
+
+function agentCommand(rights: string[], config: string, [name = "", ...args]: string[]): Deno.Command {
   return new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", ...rights, MAIN, name, "--config", config, ...args],
+    args: ["run", "--quiet", "--no-prompt", ...rights, MAIN, name, "--config", config, ...args],
     stdin: "null",
     stdout: name === "run" ? "null" : "piped",
     stderr: name === "run" ? "inherit" : "piped",
@@ -124,12 +128,14 @@ function agentCommand(minion: SaltMinion, config: string, [name = "", ...args]: 
 }
 
 async function writeConfig(minion: SaltMinion, director: FakeDirector, directorUrl: string): Promise<string> {
-  const folder = `${minion.root}/agent`;
-  await Deno.mkdir(folder, { mode: 0o700 });
-  await Deno.writeTextFile(`${folder}/join-token`, `${director.joinToken}\n`, { mode: 0o600 });
+  const { root } = minion;
+  const folder = `${root}/var/lib/salar-client`;
+  const own = `${root}/etc/salar`;
+  await Deno.mkdir(own, { mode: 0o700 });
+  await Deno.writeTextFile(`${own}/join-token`, `${director.joinToken}\n`, { mode: 0o600 });
   // As systemd does, one restart at a time: that of an agent that was killed goes on beside its successor's. Killed
   // rather than asked: a minion takes 5 to 10 s to obey, which is not what is tested here.
-  const control = [Deno.execPath(), "run", "-A", CONTROL, `${minion.root}/daemon.json`].join(" ");
+  const control = [Deno.execPath(), "run", "-A", CONTROL, `${root}/daemon.json`].join(" ");
   const restart = [
     "flock",
     "--close",
@@ -141,15 +147,15 @@ async function writeConfig(minion: SaltMinion, director: FakeDirector, directorU
   const config = {
     directorUrl,
     folder,
-    joinTokenFile: `${folder}/join-token`,
-    root: minion.root,
+    joinTokenFile: `${own}/join-token`,
+    root,
     restart,
     saltCall: minion.saltCall,
     verifyMs: VERIFY_MS,
     logLevel: "warn",
   };
-  await Deno.writeTextFile(`${folder}/config.json`, JSON.stringify(config));
-  return `${folder}/config.json`;
+  await Deno.writeTextFile(`${own}/client.json`, JSON.stringify(config));
+  return `${own}/client.json`;
 }
 
 async function readOrNull(path: string): Promise<string | null> {

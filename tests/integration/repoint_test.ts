@@ -7,7 +7,7 @@ for (const line of SALT_LINES) {
   Deno.test(`a directive moves a Salt ${line} minion to another master, and the next one back`, async () => {
     await using site = await startSite(line);
     const { a, b, minion } = site;
-    const keyFile = `${minion.root}/agent/b.pub`;
+    const keyFile = `${site.own}/b.pub`;
     await Deno.writeTextFile(keyFile, await b.masterPublicKey());
     const before = await saltFiles(minion);
     const preview = await site.agentSays(
@@ -16,7 +16,7 @@ for (const line of SALT_LINES) {
       "--to",
       b.address,
       "--key",
-      `${minion.root}/agent/b.pub`,
+      `${site.own}/b.pub`,
     );
     assert.ok(preview.includes(`+ master: "${b.address}"`), preview);
     assert.deepEqual(await saltFiles(minion), before, "a preview touches nothing");
@@ -30,6 +30,8 @@ for (const line of SALT_LINES) {
 
     assert.equal((await site.reportOf(await site.order(a))).outcome, "there");
     await assertFollows(site, "a");
+    assert.equal(await site.endAgent("SIGTERM"), 0);
+    assert.equal(site.director.enrolments, 1);
   });
 
   Deno.test(`a Salt ${line} minion is with its old master again when the new one does not take it`, async () => {
