@@ -21,6 +21,7 @@ import { realNet } from "../lib/mesh/real_net.ts";
 import { realProbe } from "../lib/mesh/real_probe.ts";
 import { realProcess } from "../lib/mesh/real_process.ts";
 import { realScope } from "../lib/mesh/real_scope.ts";
+import { print, printError } from "../lib/mesh/real_program.ts";
 import { runUntilSignal } from "../lib/mesh/run.ts";
 import { createTrust } from "../lib/mesh/trust.ts";
 import type { Net, Scope } from "../lib/seams.ts";
@@ -37,7 +38,7 @@ const KEY_FILES = ["cluster.key", "admin.token"];
 
 async function main(): Promise<void> {
   const options = devOptions(Deno.args);
-  if (options.help) return console.log(DEV_HELP);
+  if (options.help) return print(DEV_HELP);
   const startedMs = performance.now();
   await Deno.mkdir(options.data, { recursive: true, mode: 0o700 });
   if (options.fresh) await forget(options.data);
@@ -48,7 +49,7 @@ async function run({ data, port, verbose }: DevOptions, startedMs: number): Prom
   const log = createLog({
     level: verbose ? "debug" : "warn",
     nowMs: Date.now,
-    write: (line) => console.error(line),
+    write: printError,
   });
   const stopping = new AbortController();
   const scope = realScope({ name: "dev", log, signal: stopping.signal });
@@ -78,7 +79,7 @@ async function run({ data, port, verbose }: DevOptions, startedMs: number): Prom
     processFacts: realProcess(),
   });
   const { url = "" } = host;
-  console.log(banner({ url: url ?? "", data, tokenFile, startedInMs: performance.now() - startedMs }));
+  print(banner({ url: url ?? "", data, tokenFile, startedInMs: performance.now() - startedMs }));
 
   const token = (await Deno.readTextFile(tokenFile)).trim();
   const agents = new AbortController();
@@ -141,6 +142,6 @@ async function forget(data: string): Promise<void> {
 try {
   await main();
 } catch (error) {
-  console.error(messageOf(error));
+  printError(messageOf(error));
   Deno.exit(1);
 }

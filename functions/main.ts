@@ -1,6 +1,7 @@
 /**
- * Runs any set of functions in one process: `main.ts [run] --functions director,gateway …`. The one file that chooses
- * backends. Other subcommands: `explain` (what is in force and where it came from), `help`.
+ * Runs any set of functions in one process. The one file that chooses backends.
+ *
+ *     deno run -P=functions functions/main.ts run|config --functions director,gateway [--key value …]
  */
 import { hostname } from "node:os";
 import { join } from "node:path";
@@ -10,8 +11,7 @@ import { connectNats } from "../lib/bus/nats.ts";
 import { installNatsGuard } from "../lib/bus/nats_errors.ts";
 import { credentials } from "../lib/cluster/credentials.ts";
 import { ensureAdminToken } from "../lib/cluster/first_token.ts";
-import { type Config, configHelp, configPath, explain, parseConfig, readSecret } from "../lib/config.ts";
-import { messageOf } from "../lib/errors.ts";
+import { configHelp, explain, readSecret } from "../lib/config.ts";
 import { createLog, type Log } from "../lib/log.ts";
 import type { MeshFunction } from "../lib/mesh/function.ts";
 import { startHost } from "../lib/mesh/host.ts";
@@ -23,6 +23,7 @@ import { realNet } from "../lib/mesh/real_net.ts";
 import { realProbe } from "../lib/mesh/real_probe.ts";
 import { realProcess } from "../lib/mesh/real_process.ts";
 import { realScope } from "../lib/mesh/real_scope.ts";
+import { print, printError, readConfig, runProgram } from "../lib/mesh/real_program.ts";
 import { runUntilSignal } from "../lib/mesh/run.ts";
 import { createTrust } from "../lib/mesh/trust.ts";
 import type { Scope } from "../lib/seams.ts";
@@ -42,41 +43,20 @@ const FUNCTIONS: Record<typeof FUNCTION_NAMES[number], MeshFunction> = {
 
 const HELP = `Run functions of Salar in this process.
 
-Usage: main.ts [run|explain|help] [--key value …]
-
-  run      run until SIGTERM; a second signal ends at once (the default)
-  explain  print what is in force and where each value came from
+  run      run until SIGTERM; a second signal ends at once
+  config   what is configured, and where each value comes from
 
 Every key is a flag, an environment variable, or a member of the file:
-
+${configHelp(FunctionsConfig)}
 `;
 
-async function main(): Promise<void> {
-  const [first = "run", ...rest] = Deno.args;
-  const isCommand = !first.startsWith("--");
-  const command = isCommand ? first : first === "--help" ? "help" : "run";
-  const args = isCommand ? rest : Deno.args;
-  switch (command) {
-    case "help":
-      return console.log(HELP + configHelp(FunctionsConfig));
-    case "explain":
-      return console.log(explain(await readConfig(args)));
-    case "run":
-      return await run((await readConfig(args)).value);
-    default:
-      throw new Error(`There is no command "${command}"; see main.ts help`);
-  }
-}
-
-async function readConfig(args: readonly string[]): Promise<Config<FunctionsConfig>> {
-  const env = Deno.env.toObject();
-  const path = configPath({ args, env });
-  const file = path === null ? null : { path, text: await Deno.readTextFile(path) };
-  return parseConfig(FunctionsConfig, { args, env, file });
-}
+const COMMANDS = new Map<string, (args: string[]) => Promise<void>>([
+  ["run", async (args) => run((await readConfig(FunctionsConfig, args)).value)],
+  ["config", async (args) => print(explain(await readConfig(FunctionsConfig, args)))],
+]);
 
 async function run(config: FunctionsConfig): Promise<void> {
-  const log = createLog({ level: config.logLevel, nowMs: Date.now, write: (line) => console.error(line) });
+  const log = createLog({ level: config.logLevel, nowMs: Date.now, write: printError });
   installNatsGuard(log);
   const stopping = new AbortController();
   const scope = realScope({ name: "functions", log, signal: stopping.signal });
@@ -157,9 +137,4 @@ function replicaName(functions: readonly string[]): string {
   return `${host}-${functions.join("-")}`.slice(0, 63).replace(/^-+|-+$/g, "");
 }
 
-try {
-  await main();
-} catch (error) {
-  console.error(messageOf(error));
-  Deno.exit(1);
-}
+if (import.meta.main) Deno.exit(await runProgram({ commands: COMMANDS, help: HELP }, Deno.args));

@@ -2,14 +2,11 @@
  * `salar-client`: the client agent of one system. The only file here that chooses real parts.
  *
  *     deno run -P=client-agent agents/client/main.ts run|enrol|status|config|move --dry-run …
- *
- * Exit codes: 0 done or ended by a signal, 1 a failure that is named on standard error, 2 wrong use.
  * X1. One agent per folder: a lock that the kernel drops with its holder, whatever ends it.
  */
-import type { z } from "zod";
 import { PublicPem } from "../../lib/cluster/types.ts";
-import { configHelp, configPath, explain, parseConfig, readSecret } from "../../lib/config.ts";
-import { messageOf, SalarError } from "../../lib/errors.ts";
+import { configHelp, explain, readSecret } from "../../lib/config.ts";
+import { SalarError } from "../../lib/errors.ts";
 import { createLog, type Log } from "../../lib/log.ts";
 import { identityAt } from "../../lib/mesh/key_file.ts";
 import { realCrypt } from "../../lib/mesh/real_crypt.ts";
@@ -17,6 +14,7 @@ import { realDisk } from "../../lib/mesh/real_disk.ts";
 import { realNet } from "../../lib/mesh/real_net.ts";
 import { realProbe } from "../../lib/mesh/real_probe.ts";
 import { realScope } from "../../lib/mesh/real_scope.ts";
+import { print, printError, readConfig, runProgram } from "../../lib/mesh/real_program.ts";
 import { runUntilSignal } from "../../lib/mesh/run.ts";
 import { ClientConfig, LocalConfig, PreviewConfig } from "./config.ts";
 import { directorAt } from "./director.ts";
@@ -42,9 +40,7 @@ move --dry-run takes besides:
 ${configHelp(PreviewConfig.pick({ dryRun: true, to: true, key: true }))}
 `;
 
-type Command = (args: string[]) => Promise<void>;
-
-const COMMANDS = new Map<string, Command>([
+const COMMANDS = new Map<string, (args: string[]) => Promise<void>>([
   ["run", run],
   ["enrol", enrol],
   ["status", status],
@@ -53,7 +49,7 @@ const COMMANDS = new Map<string, Command>([
 ]);
 
 async function run(args: string[]): Promise<void> {
-  const config = (await configured(ClientConfig, args)).value;
+  const config = (await readConfig(ClientConfig, args)).value;
   const log = createLog({ level: config.logLevel, nowMs: Date.now, write: printError });
   using _lock = await lockFolder(config.folder);
   const stopping = new AbortController();
@@ -74,7 +70,7 @@ async function run(args: string[]): Promise<void> {
 }
 
 async function enrol(args: string[]): Promise<void> {
-  const config = (await configured(ClientConfig, args)).value;
+  const config = (await readConfig(ClientConfig, args)).value;
   using _lock = await lockFolder(config.folder);
   const log = createLog({ level: config.logLevel, nowMs: Date.now, write: printError });
   const { deps, net } = await realDeps(config, log);
@@ -85,7 +81,7 @@ async function enrol(args: string[]): Promise<void> {
 }
 
 async function status(args: string[]): Promise<void> {
-  const config = (await configured(LocalConfig, args)).value;
+  const config = (await readConfig(LocalConfig, args)).value;
   const disk = realDisk();
   const { minion, net } = await realMinion(config);
   const state = await readState(disk, config.folder);
@@ -105,11 +101,11 @@ async function status(args: string[]): Promise<void> {
 }
 
 async function showConfig(args: string[]): Promise<void> {
-  print(explain(await configured(ClientConfig, args)));
+  print(explain(await readConfig(ClientConfig, args)));
 }
 
 async function preview(args: string[]): Promise<void> {
-  const config = (await configured(PreviewConfig, args)).value;
+  const config = (await readConfig(PreviewConfig, args)).value;
   const { minion, net } = await realMinion(config);
   const masterKey = PublicPem.safeParse(await Deno.readTextFile(config.key));
   if (!masterKey.success) {
@@ -163,13 +159,6 @@ async function realMinion(config: LocalConfig) {
   return { disk, crypt: realCrypt(), minion, net };
 }
 
-async function configured<S extends z.ZodRawShape>(schema: z.ZodObject<S>, args: string[]) {
-  const env = Deno.env.toObject();
-  const path = configPath({ args, env });
-  const file = path === null ? null : { path, text: await Deno.readTextFile(path) };
-  return parseConfig(schema, { args, env, file });
-}
-
 async function lockFolder(folder: string): Promise<Disposable> {
   await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
   const file = await Deno.open(`${folder}/lock`, { create: true, write: true, mode: 0o600 });
@@ -178,31 +167,4 @@ async function lockFolder(folder: string): Promise<Disposable> {
   throw new SalarError("conflict", `Cannot start: another client agent works in ${folder}`);
 }
 
-function print(line: string): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
-}
-
-function printError(line: string): void {
-  Deno.stderr.writeSync(new TextEncoder().encode(`${line}\n`));
-}
-
-async function main([name = "--help", ...args]: string[]): Promise<number> {
-  if (["--help", "-h", "help"].includes(name) || args.includes("--help")) {
-    print(HELP);
-    return 0;
-  }
-  const command = COMMANDS.get(name);
-  if (command === undefined) {
-    printError(`Cannot run "${name}": it is not one of ${[...COMMANDS.keys()].join(", ")}; see --help`);
-    return 2;
-  }
-  try {
-    await command(args);
-    return 0;
-  } catch (error) {
-    printError(messageOf(error));
-    return 1;
-  }
-}
-
-if (import.meta.main) Deno.exit(await main(Deno.args));
+if (import.meta.main) Deno.exit(await runProgram({ commands: COMMANDS, help: HELP }, Deno.args));

@@ -2,17 +2,14 @@
  * `salar-node`: the node agent of one Uyuni server. The only file here that chooses real parts.
  *
  *     deno run -P=node-agent agents/node/main.ts run|setup|uninstall|status|config [--key value …]
- *
- * Exit codes: 0 done or ended by a signal, 1 a failure that is named on standard error, 2 wrong use.
  */
 import { hostname, loadavg } from "node:os";
-import type { z } from "zod";
 import type { Bus } from "../../lib/bus/bus.ts";
 import { connectNats } from "../../lib/bus/nats.ts";
 import { installNatsGuard } from "../../lib/bus/nats_errors.ts";
 import { CAPTURE_TABLES } from "../../lib/cluster/capture_tables.ts";
-import { configHelp, configPath, explain, parseConfig, readSecret } from "../../lib/config.ts";
-import { messageOf, SalarError } from "../../lib/errors.ts";
+import { configHelp, explain, readSecret } from "../../lib/config.ts";
+import { SalarError } from "../../lib/errors.ts";
 import { createLog, type Log } from "../../lib/log.ts";
 import { identityAt } from "../../lib/mesh/key_file.ts";
 import { realCrypt } from "../../lib/mesh/real_crypt.ts";
@@ -20,6 +17,7 @@ import { realDisk } from "../../lib/mesh/real_disk.ts";
 import { realNet } from "../../lib/mesh/real_net.ts";
 import { realProbe } from "../../lib/mesh/real_probe.ts";
 import { realScope } from "../../lib/mesh/real_scope.ts";
+import { print, printError, readConfig, runProgram } from "../../lib/mesh/real_program.ts";
 import { runUntilSignal } from "../../lib/mesh/run.ts";
 import type { Disk, Net, Scope } from "../../lib/seams.ts";
 import { uyuniClient } from "../../lib/uyuni/client.ts";
@@ -54,11 +52,11 @@ const COMMANDS = new Map<string, (args: string[]) => Promise<void>>([
   ["setup", (args) => prepare(args, setup)],
   ["uninstall", (args) => prepare(args, uninstall)],
   ["status", status],
-  ["config", async (args) => print(explain(await configured(NodeConfig, args)))],
+  ["config", async (args) => print(explain(await readConfig(NodeConfig, args)))],
 ]);
 
 async function run(args: string[]): Promise<void> {
-  const config = (await configured(NodeConfig, args)).value;
+  const config = (await readConfig(NodeConfig, args)).value;
   const log = createLog({ level: config.logLevel, nowMs: Date.now, write: printError });
   installNatsGuard(log);
   const stopping = new AbortController();
@@ -196,7 +194,7 @@ async function prepareDatabase(database: DatabaseOptions, log: Log): Promise<voi
 }
 
 async function prepare(args: string[], work: typeof setup | typeof uninstall): Promise<void> {
-  const config = (await configured(DatabaseConfig, args)).value;
+  const config = (await readConfig(DatabaseConfig, args)).value;
   const sql = await connectSql(await databaseOf(realDisk(), config), SQL_NAME);
   try {
     const plan = await work(sql, CAPTURE_TABLES, { dryRun: config.dryRun });
@@ -210,45 +208,11 @@ async function prepare(args: string[], work: typeof setup | typeof uninstall): P
 }
 
 async function status(args: string[]): Promise<void> {
-  const config = (await configured(DatabaseConfig, args)).value;
+  const config = (await readConfig(DatabaseConfig, args)).value;
   const state = await readState(realDisk(), config.folder);
   if (state === null) return print("not enrolled");
   print(`node ${state.fp}\ncluster ${state.cluster}, zone ${state.zone}`);
   print(`directives done: up to number ${state.done}; reports to be sent: ${state.reports.length}`);
 }
 
-async function configured<S extends z.ZodRawShape>(schema: z.ZodObject<S>, args: string[]) {
-  const env = Deno.env.toObject();
-  const path = configPath({ args, env });
-  const file = path === null ? null : { path, text: await Deno.readTextFile(path) };
-  return parseConfig(schema, { args, env, file });
-}
-
-function print(line: string): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
-}
-
-function printError(line: string): void {
-  Deno.stderr.writeSync(new TextEncoder().encode(`${line}\n`));
-}
-
-async function main([name = "--help", ...args]: string[]): Promise<number> {
-  if (["--help", "-h", "help"].includes(name) || args.includes("--help")) {
-    print(HELP);
-    return 0;
-  }
-  const command = COMMANDS.get(name);
-  if (command === undefined) {
-    printError(`Cannot run "${name}": it is not one of ${[...COMMANDS.keys()].join(", ")}; see --help`);
-    return 2;
-  }
-  try {
-    await command(args);
-    return 0;
-  } catch (error) {
-    printError(messageOf(error));
-    return 1;
-  }
-}
-
-if (import.meta.main) Deno.exit(await main(Deno.args));
+if (import.meta.main) Deno.exit(await runProgram({ commands: COMMANDS, help: HELP }, Deno.args));

@@ -1,0 +1,54 @@
+/**
+ * What every program has around its work: subcommands, configuration from flags, environment and file, exit codes.
+ *
+ * Exit codes: 0 done or ended by a signal, 1 a failure that is named on standard error, 2 wrong use.
+ */
+import type { z } from "zod";
+import { type Config, configPath, parseConfig } from "../config.ts";
+import { messageOf } from "../errors.ts";
+
+export type Commands = ReadonlyMap<string, (args: string[]) => Promise<void>>;
+
+/** Runs the subcommand that `args` begins with; returns the exit code. */
+export async function runProgram(
+  { commands, help }: { commands: Commands; help: string },
+  [name = "--help", ...args]: string[],
+): Promise<number> {
+  if (["--help", "-h", "help"].includes(name) || args.includes("--help")) {
+    print(help);
+    return 0;
+  }
+  const command = commands.get(name);
+  if (command === undefined) {
+    printError(`Cannot run "${name}": it is not one of ${[...commands.keys()].join(", ")}; see --help`);
+    return 2;
+  }
+  try {
+    await command(args);
+    return 0;
+  } catch (error) {
+    printError(messageOf(error));
+    return 1;
+  }
+}
+
+/** @throws {SalarError} `bad-config` with every problem. */
+export async function readConfig<S extends z.ZodRawShape>(
+  schema: z.ZodObject<S>,
+  args: string[],
+): Promise<Config<z.infer<z.ZodObject<S>>>> {
+  const env = Deno.env.toObject();
+  const path = configPath({ args, env });
+  const file = path === null ? null : { path, text: await Deno.readTextFile(path) };
+  return parseConfig(schema, { args, env, file });
+}
+
+/** A line on standard output, where a program's results go. */
+export function print(line: string): void {
+  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
+}
+
+/** A line on standard error, where logs and messages go. */
+export function printError(line: string): void {
+  Deno.stderr.writeSync(new TextEncoder().encode(`${line}\n`));
+}
