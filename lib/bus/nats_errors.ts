@@ -60,5 +60,5 @@ export function isStraySocketError(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const ofSocket = /\b(ECONNRESET|EPIPE|ECONNABORTED)\b|received fatal alert/.test(error.message);
   const frames = (error.stack ?? "").split("\n").filter((line) => /^\s+at /.test(line));
-  return ofSocket && frames.every((frame) => /\b(ext|node|deno):/.test(frame));
+  return ofSocket && frames.length > 0 && frames.every((frame) => /\b(ext|node|deno):/.test(frame));
 }

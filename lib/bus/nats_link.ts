@@ -7,11 +7,21 @@
  *     since they are renewed on disk.
  * N2. Every ask settles: with an answer, with why there is none, or with the end of its scope.
  */
-import { connect, createInbox, type Msg, type MsgHdrs, type NatsConnection, type Subscription } from "nats";
+import {
+  connect,
+  createInbox,
+  type Msg,
+  type MsgHdrs,
+  type NatsConnection,
+  type PublishOptions,
+  type Subscription,
+} from "nats";
 import { isSalarError, SalarError } from "../errors.ts";
 import {
   BUS_APPEND_MS,
   BUS_CONNECT_MS,
+  BUS_HEADER_BYTES_MAX,
+  BUS_MESSAGE_BYTES_MAX,
   BUS_PING_MS,
   BUS_RECONNECT_MS,
   BUS_UNFLUSHED_BYTES_MAX,
@@ -46,7 +56,7 @@ export interface NatsLink {
   /** Resolves while connected; `unavailable` after BUS_APPEND_MS, `closed` after `close`. */
   ready(scope: Scope, action: string): Promise<void>;
   /** Sends if connected, else drops. Callers that must not lose wait for `ready` and ask for an answer. */
-  send(subject: string, data: Uint8Array, options?: { reply?: string; headers?: MsgHdrs }): void;
+  send(subject: string, data: Uint8Array, options?: PublishOptions): void;
   /** Resolves once the server has read what was sent before, or the connection was lost. */
   flush(): Promise<void>;
   /** Flushes when much was sent since the last time: the client's buffer has no bound of its own. */
@@ -104,9 +114,17 @@ export async function openNatsLink(scope: Scope, options: NatsLinkOptions): Prom
     noAsyncTraces: true,
   });
   try {
-    return createLink(scope, options, await waitFor(scope, action, connecting));
+    const connection = await waitFor(scope, action, connecting);
+    const sizeMax = connection.info?.max_payload ?? 0;
+    if (sizeMax >= BUS_MESSAGE_BYTES_MAX + BUS_HEADER_BYTES_MAX) {
+      return createLink(scope, options, connection);
+    }
+    throw new SalarError(
+      "bad-config",
+      `${action}: its max_payload of ${sizeMax} bytes is below what Salar sends`,
+    );
   } catch (error) {
-    connecting.then((late) => late.close(), () => {}); // a connection that nobody waits for any more
+    connecting.then((late) => late.close(), () => {}); // one that nobody waits for any more, or of no use
     throw isSalarError(error) ? error : connectError(action, error);
   }
 }
@@ -134,7 +152,21 @@ function createLink(scope: Scope, options: NatsLinkOptions, connection: NatsConn
     },
   });
 
+  // The client writes to its socket at the end of each microtask, so a loop that awaits each publish would pay one
+  // system call a message. What one turn of the event loop sends goes out together: seven times the throughput.
+  let outgoing: { subject: string; data: Uint8Array; options: PublishOptions | undefined }[] = [];
+  const release = () => {
+    const batch = outgoing;
+    outgoing = [];
+    try {
+      for (const { subject, data, options } of batch) connection.publish(subject, data, options);
+    } catch (error) {
+      log.error("bus cannot send", { error: natsError("Cannot send", error) }); // it was closed just now
+    }
+  };
+
   const lose = () => {
+    outgoing = [];
     for (const answered of asked.values()) answered({ missing: "the connection was lost" });
     unflushedBytes = 0;
   };
@@ -157,15 +189,22 @@ function createLink(scope: Scope, options: NatsLinkOptions, connection: NatsConn
     }
   };
   scope.spawn("bus status", watch);
-  const close = async () => {
-    await connection.close();
+  const ended = connection.closed().then((error) => {
     state = "closed";
     connected.resolve();
     lose();
+    if (error) log.error("bus connection ended", { error });
+  });
+  const close = async () => {
+    await connection.close();
+    await ended;
   };
   scope.signal.addEventListener("abort", () => void close(), { once: true });
 
-  const flush = () => connection.flush().catch(() => {}); // rejects when the connection is lost: `state` tells
+  const flush = () => {
+    release();
+    return connection.flush().catch(() => {}); // rejects when the connection is lost: `state` tells
+  };
   const checkOpen = (action: string) => {
     if (state === "closed") throw new SalarError("closed", `${action}: the bus is closed`);
   };
@@ -188,7 +227,8 @@ function createLink(scope: Scope, options: NatsLinkOptions, connection: NatsConn
 
     send(subject, data, options) {
       if (state !== "connected") return;
-      connection.publish(subject, data, options);
+      // A copy: the caller may write to its bytes before they go out.
+      if (outgoing.push({ subject, data: data.slice(), options }) === 1) setImmediate(release);
       unflushedBytes += data.length;
     },
 
@@ -225,10 +265,16 @@ function createLink(scope: Scope, options: NatsLinkOptions, connection: NatsConn
         ...(group === undefined ? {} : { queue: group }),
         callback: (error, message) => error ? refused = error : take(message),
       });
-      await flush(); // the server refuses before it answers this
-      if (refused) throw natsError(action, refused);
-      if (scope.signal.aborted) subscription.unsubscribe();
-      checkScope(scope, action);
+      try {
+        do {
+          await link.ready(scope, action);
+          await flush(); // the server refuses before it answers this
+        } while (state === "reconnecting");
+        if (refused) throw natsError(action, refused);
+      } catch (error) {
+        subscription.unsubscribe();
+        throw error;
+      }
       let leaving: Promise<void> | null = null;
       return {
         // Rejects when the connection is lost meanwhile: then nothing is under way either.

@@ -5,7 +5,7 @@
  *     consumer that starts behind the last message that was yielded.
  */
 import type { Msg } from "nats";
-import { SalarError } from "../errors.ts";
+import { isSalarError, SalarError } from "../errors.ts";
 import { BUS_APPEND_MS, BUS_ATTEMPT_MS, BUS_REPLAY_BATCH, BUS_REPLAY_BATCH_BYTES_MAX } from "../limits.ts";
 import type { Scope } from "../seams.ts";
 import type { StoredMessage } from "./bus.ts";
@@ -42,7 +42,8 @@ export async function* replayStream(
         throw new SalarError("unavailable", `${action}: ${error.message} at ${nextSeq}, ${failures} times`);
       }
     } finally {
-      if (link.state() === "connected") await api.removeConsumer(scope, stream, reader);
+      // Unread, it also goes by itself.
+      if (link.state() === "connected") await api.removeConsumer(scope, stream, reader).catch(() => {});
     }
   }
 }
@@ -85,7 +86,7 @@ async function* batches(
         link.send(`$JS.API.CONSUMER.MSG.NEXT.${reader}`, encode(request), { reply: inbox });
         return waitFor(inner, action, ended);
       }).catch((error) => {
-        if (error.code === "deadline") return "broken" as const;
+        if (isSalarError(error, "deadline")) return "broken" as const;
         throw error;
       });
       if (how === "broken") throw new BrokenRead("the reader broke off");

@@ -122,6 +122,15 @@ Deno.test("credentials: right ones pass, wrong ones are refused without showing 
   });
 });
 
+Deno.test("a server that takes only smaller messages than Salar sends is `bad-config`", async () => {
+  await withBus({ config: "max_payload: 64KB" }, async ({ nats, open }) => {
+    assert.match(
+      await refuses("bad-config", open({ servers: [nats.url], replicas: 1 })),
+      /max_payload of 65536/,
+    );
+  });
+});
+
 Deno.test("a server that nobody runs is `unavailable`", async () => {
   const scope = testScope();
   const dead = await startNats();
