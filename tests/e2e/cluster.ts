@@ -99,15 +99,25 @@ async function build(line: SaltLine, stack: AsyncDisposableStack): Promise<Loop>
   const { url } = balancer;
   const tokenFile = `${folder.path}/functions/admin.token`;
 
+  /** As a good client: 503 is asked again, with the same idempotency key. */
   async function call<T>(method: string, path: string, body?: unknown): Promise<T> {
     const token = (await Deno.readTextFile(tokenFile)).trim();
-    const response = await fetch(url + path, {
-      method,
-      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    const headers = {
+      authorization: `Bearer ${token}`,
+      "content-type": "application/json",
+      "idempotency-key": crypto.randomUUID(),
+    };
+    const { status, answer } = await waitFor(`an answer to ${method} ${path}`, 30_000, async () => {
+      const response = await fetch(url + path, {
+        method,
+        headers,
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+      const answer = await response.json();
+      if (response.status === 503) throw new Error(answer.detail);
+      return { status: response.status, answer };
     });
-    const answer = await response.json();
-    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${JSON.stringify(answer)}`);
+    if (status >= 400) throw new Error(`${method} ${path}: ${status} ${JSON.stringify(answer)}`);
     return answer;
   }
 
