@@ -233,12 +233,13 @@ async function stream(
 
   scope.every(CAPTURE_STATUS_MS, "confirm position", () => Promise.resolve(confirm()));
   let saved = confirmed;
-  scope.every(CAPTURE_SAVE_MS, "save position", async () => {
+  const save = async () => {
     const now = flow.confirmed();
     if (now === saved) return;
     await writeOrigin(disk, originPath, { ...origin, confirmed: lsnText(now) });
     saved = now;
-  });
+  };
+  scope.every(CAPTURE_SAVE_MS, "save position", save);
   const cancelled = () => failed.reject(new SalarError("cancelled", "Cannot read changes: stopped"));
   scope.signal.addEventListener("abort", cancelled, { once: true });
   log.info("streaming changes", { origin: nameOf(origin) });
@@ -255,6 +256,7 @@ async function stream(
   } finally {
     scope.signal.removeEventListener("abort", cancelled);
     failed.promise.catch(() => {}); // a fault after the first one says nothing new
+    await save(); // a database that is set back was stopped for it
   }
 }
 

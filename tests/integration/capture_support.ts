@@ -63,6 +63,15 @@ export function memoryDisk(): Disk {
   };
 }
 
+/** A small generator for schedules: the same seed, the same integers below `below`. */
+export function seededRandom(seed: number): (below: number) => number {
+  let state = seed >>> 0;
+  return (below) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor(state / 2 ** 32 * below);
+  };
+}
+
 export interface RunningCapture {
   /** Lines of level warn and error. */
   complaints: string[];
