@@ -86,6 +86,14 @@ for (const seed of [1, 2]) {
         await postgres.kill();
         await postgres.restart();
       },
+      // What waits for the bus must not count as told: the agent dies with it.
+      async () => {
+        await nats.kill();
+        await scope.sleep(300);
+        await agent.kill();
+        await nats.restart();
+        agent.start();
+      },
     ];
     for (let n = 0; n < KILLS; n++) {
       await scope.sleep(200 + random(1_500));
