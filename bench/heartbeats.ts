@@ -1,0 +1,249 @@
+/**
+ * Heartbeats per second and replica: signed statements through the host's message path into the store.
+ *
+ * A beat counts once the transaction of its batch has committed: signature, schema, batch and synced write are in it.
+ * They are signed beforehand. In process the sender costs this core, too; over NATS it is a thread of its own, and the
+ * server a process of its own. The floor is `node:crypto` verifying the same signatures and doing nothing else,
+ * measured in turn with each window, so that a busy machine slows both.
+ */
+import { verify } from "node:crypto";
+import { beatHandler } from "../functions/node-events/beats.ts";
+import { nodeEvents } from "../functions/node-events/node_events.ts";
+import { connectNats } from "../lib/bus/nats.ts";
+import { subjects } from "../lib/bus/subjects.ts";
+import { nodes } from "../lib/cluster/records.ts";
+import { BEAT_BATCH_MAX, STORE_PAGE_ENTRIES } from "../lib/limits.ts";
+import { silentLog } from "../lib/log.ts";
+import type { MeshFunction } from "../lib/mesh/function.ts";
+import type { BatchHandler } from "../lib/mesh/handler.ts";
+import { generateIdentity, type Identity, publicKeyFromSpki } from "../lib/secure/keys.ts";
+import { signStatement } from "../lib/secure/statement.ts";
+import { startNats } from "../tests/parts/nats.ts";
+import { type BenchOptions, judged, median, type Report } from "./figure.ts";
+import { type BenchHost, CLUSTER, startBenchHost } from "./host.ts";
+
+/** As many as a replica remembers the keys of (CREDENTIAL_CACHE_MAX). */
+const NODES = 10_000;
+const AIM_PER_SECOND = 10_000;
+/** Beats under way: batches stay full, and no queue on the way comes near its bound. */
+const AHEAD_MAX = 3 * BEAT_BATCH_MAX;
+const SILENT_MS_MAX = 10_000;
+const TURNS = 5;
+
+export interface SignedBeat {
+  subject: string;
+  data: Uint8Array;
+}
+
+/** Sends the next so many of the beats, over and over. */
+type Send = (count: number) => Promise<void>;
+
+export async function run(report: Report, { seconds }: BenchOptions): Promise<void> {
+  const keys = Array.from({ length: NODES }, generateIdentity);
+  await inProcess(report, keys, seconds);
+  await overNats(report, keys, seconds);
+}
+
+async function inProcess(report: Report, keys: Identity[], seconds: number): Promise<void> {
+  const tally = createTally();
+  await using rig = await startBenchHost({ functions: [counting(tally)], medium: "file" });
+  await poolNodes(rig, keys);
+  const beats = signedBeats(rig, keys);
+  let at = 0;
+  await measure(report, "in process", { tally, keys, beats, seconds }, async (count) => {
+    for (let n = 0; n < count; n++, at++) {
+      const beat = beats[at % beats.length];
+      if (beat !== undefined) await rig.bus.publish(rig.scope, beat.subject, beat.data);
+    }
+  });
+}
+
+async function overNats(report: Report, keys: Identity[], seconds: number): Promise<void> {
+  const tally = createTally();
+  await using nats = await startNats();
+  await using rig = await startBenchHost({
+    functions: [counting(tally)],
+    medium: "file",
+    connect: (scope) =>
+      connectNats(scope, { servers: [nats.url], replicas: 1, name: "bench", log: silentLog }),
+  });
+  await poolNodes(rig, keys);
+  const beats = signedBeats(rig, keys);
+  const sender = new Worker(new URL("./heartbeats_sender.ts", import.meta.url), { type: "module" });
+  try {
+    sender.postMessage({ url: nats.url, beats });
+    await measure(report, "NATS", { tally, keys, beats, seconds }, (count) => {
+      sender.postMessage({ count });
+      return Promise.resolve();
+    });
+  } finally {
+    sender.terminate();
+  }
+}
+
+interface Setting {
+  tally: Tally;
+  keys: readonly Identity[];
+  beats: readonly SignedBeat[];
+  seconds: number;
+}
+
+async function measure(report: Report, way: string, setting: Setting, send: Send): Promise<void> {
+  const { tally, seconds } = setting;
+  const first = await perSecond(tally, send, (sent) => sent < NODES); // nobody's key is known yet
+  const heard: number[] = [];
+  const floor: number[] = [];
+  for (let turn = 0; turn < TURNS; turn++) {
+    const windowMs = seconds * 1_000 / TURNS;
+    floor.push(verifiesPerSecond(setting, windowMs / 4));
+    const endMs = performance.now() + windowMs;
+    heard.push(await perSecond(tally, send, () => performance.now() < endMs));
+  }
+  const peer = { name: "node:crypto verify alone", value: median(floor) };
+  const figure = (name: string, value: number) =>
+    report(judged({
+      bench: "heartbeats",
+      case: `${way}: ${name}`,
+      value,
+      unit: "beats/s",
+      peer,
+      goal: { value: AIM_PER_SECOND },
+    }));
+  figure(`first of each of ${NODES} nodes`, first);
+  figure(`${NODES} nodes`, median(heard));
+}
+
+/** Sends while `more` and waits for all; the beats committed in a second of that time. */
+async function perSecond(tally: Tally, send: Send, more: (sent: number) => boolean): Promise<number> {
+  const startMs = performance.now();
+  const before = tally.committed();
+  let sent = 0;
+  while (more(sent)) {
+    await send(BEAT_BATCH_MAX);
+    sent += BEAT_BATCH_MAX;
+    await tally.reach(before + sent - AHEAD_MAX);
+  }
+  await tally.reach(before + sent);
+  return sent / (performance.now() - startMs) * 1_000;
+}
+
+interface Tally {
+  add(count: number): void;
+  committed(): number;
+  /** Resolves once so many are committed. @throws when none comes for SILENT_MS_MAX: the bus dropped some. */
+  reach(count: number): Promise<void>;
+}
+
+function createTally(): Tally {
+  let committed = 0;
+  let changed = Promise.withResolvers<void>();
+  return {
+    add(count) {
+      committed += count;
+      changed.resolve();
+      changed = Promise.withResolvers();
+    },
+    committed: () => committed,
+    async reach(count) {
+      while (committed < count) {
+        let timer: ReturnType<typeof setTimeout> | undefined;
+        const silence = new Promise<never>((_, reject) => {
+          const give = () => reject(new Error(`Cannot measure heartbeats: ${count - committed} are missing`));
+          timer = setTimeout(give, SILENT_MS_MAX);
+        });
+        await Promise.race([changed.promise, silence]).finally(() => clearTimeout(timer));
+      }
+    },
+  };
+}
+
+/** node-events as it is, but for the count of what it has committed. */
+function counting(tally: Tally): MeshFunction {
+  const counted: BatchHandler = {
+    ...beatHandler,
+    async run(context, beats) {
+      const outcome = await beatHandler.run(context, beats);
+      tally.add(beats.length);
+      return outcome;
+    },
+  };
+  return {
+    ...nodeEvents,
+    handlers: nodeEvents.handlers.map((handler) => handler === beatHandler ? counted : handler),
+  };
+}
+
+async function poolNodes({ store, scope }: BenchHost, keys: readonly Identity[]): Promise<void> {
+  for (let from = 0; from < keys.length; from += STORE_PAGE_ENTRIES) {
+    await store.write(scope, (tx) => {
+      for (const [at, { fp, spki }] of keys.slice(from, from + STORE_PAGE_ENTRIES).entries()) {
+        nodes.put(tx, nodeRecord(fp, spki, from + at), fp);
+      }
+      return Promise.resolve();
+    });
+  }
+}
+
+function nodeRecord(fp: string, spki: Uint8Array, at: number) {
+  return {
+    v: 1 as const,
+    fp,
+    identityKey: spki.toBase64(),
+    name: `node-${at}`,
+    machineId: fp.slice(0, 32),
+    zone: "bench",
+    state: "accepted" as const,
+    stateBeforeLost: null,
+    capacity: 10_000,
+    weight: 1,
+    apiUrl: `https://node-${at}.example`,
+    master: `node-${at}.example`,
+    masterKey: "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
+    versions: {},
+    pooledAtMs: 0,
+    reason: "bench",
+    revision: 1,
+  };
+}
+
+/** One of each node, good for an hour. */
+function signedBeats({ clusterKey }: BenchHost, keys: readonly Identity[]): SignedBeat[] {
+  const iat = Math.floor(Date.now() / 1_000);
+  return keys.map((key) => {
+    const body = {
+      boot: crypto.randomUUID(),
+      n: 1,
+      load: 0.42,
+      systems: 1_000,
+      versions: { uyuni: "2026.01", salt: "3006.0", agent: "0.1.0" },
+      slotLagBytes: 4_096,
+    };
+    const claims = { kind: "node.beat", cluster: CLUSTER, to: clusterKey.fp, seq: 1, iat, exp: iat + 3_600 };
+    const text = signStatement({ ...claims, epoch: 0, body }, key);
+    return { subject: subjects.nodeBeat(key.fp), data: new TextEncoder().encode(text) };
+  });
+}
+
+function verifiesPerSecond({ keys, beats }: Setting, ms: number): number {
+  const checks = beats.slice(0, 1_000).map(({ data }, at) => {
+    const text = new TextDecoder().decode(data);
+    const dot = text.lastIndexOf(".");
+    const key = publicKeyFromSpki(keys[at]?.spki ?? new Uint8Array());
+    return {
+      key,
+      signed: Buffer.from(text.slice(0, dot)),
+      signature: Buffer.from(text.slice(dot + 1), "base64url"),
+    };
+  });
+  const startMs = performance.now();
+  let done = 0;
+  while (performance.now() - startMs < ms) {
+    for (const { key, signed, signature } of checks) {
+      if (!verify(null, signed, key, signature)) {
+        throw new Error("Cannot measure verify: a signature is wrong");
+      }
+      done++;
+    }
+  }
+  return done / (performance.now() - startMs) * 1_000;
+}
