@@ -1,34 +1,32 @@
 /**
  * The nodes of the heartbeat benchmark, on a thread of their own: what sending costs is not the replica's time.
  *
- * In: once `{ url, beats }`, then `{ count }` for each burst. The beats are sent in order, over and over.
+ * In: `{ url, beats }`, then a `Burst` at a time.
  */
 import { connect } from "nats";
-import type { SignedBeat } from "./heartbeats.ts";
-
-type Order = { url: string; beats: SignedBeat[] } | { count: number };
+import { type Burst, type SignedBeat, takingTurns } from "./heartbeats_beats.ts";
 
 /** What a worker's own global has; the compiler only knows the main thread's. */
 interface WorkerGlobal {
-  onmessage: ((event: MessageEvent<Order>) => void) | null;
+  onmessage: ((event: MessageEvent<Start | Burst>) => void) | null;
 }
 
-type Burst = (count: number) => void;
+interface Start {
+  url: string;
+  beats: SignedBeat[];
+}
 
-const started = Promise.withResolvers<Burst>();
+const started = Promise.withResolvers<(burst: Burst) => void>();
 
 (globalThis as unknown as WorkerGlobal).onmessage = async ({ data: order }) => {
-  if ("url" in order) started.resolve(await bursts(order));
-  else (await started.promise)(order.count);
+  if ("url" in order) started.resolve(await start(order));
+  else (await started.promise)(order);
 };
 
-async function bursts({ url, beats }: { url: string; beats: SignedBeat[] }): Promise<Burst> {
+async function start({ url, beats }: Start): Promise<(burst: Burst) => void> {
   const connection = await connect({ servers: url, noAsyncTraces: true });
-  let at = 0;
-  return (count) => {
-    for (let n = 0; n < count; n++, at++) {
-      const beat = beats[at % beats.length];
-      if (beat !== undefined) connection.publish(beat.subject, beat.data);
-    }
+  const inTurn = takingTurns(beats);
+  return (burst) => {
+    for (const { subject, data } of inTurn(burst)) connection.publish(subject, data);
   };
 }
