@@ -6,12 +6,13 @@
  * D2. Reports go before the next question, since asking from number n on tells the outbox to forget what is before.
  * D3. Number done and report owed are one write: after it, the report is sent until somebody acknowledges it.
  * D4. What no retry can help is reported as refused; every other fault ends the round, and the next one asks again.
+ * D5. A report that the cluster will never take is dropped: it must not hold up what comes after it.
  */
 import { z } from "zod";
 import type { Bus } from "../../lib/bus/bus.ts";
 import { subjects } from "../../lib/bus/subjects.ts";
 import { Directives, type NodeReport, type StatementKind } from "../../lib/cluster/protocol.ts";
-import { isSalarError } from "../../lib/errors.ts";
+import { type ErrorCode, isSalarError } from "../../lib/errors.ts";
 import type { Log } from "../../lib/log.ts";
 import { decodeReply } from "../../lib/mesh/reply.ts";
 import type { Disk, Probe, Scope } from "../../lib/seams.ts";
@@ -32,6 +33,8 @@ export interface DirectiveOptions {
 
 const Acknowledged = z.object({ ok: z.literal(true) });
 const REASON_CHARS_MAX = 1_000;
+/** Answers that speak of the report itself, not of who sent it or of the moment. */
+const HOPELESS: readonly ErrorCode[] = ["bad-input", "not-found", "conflict"];
 
 export interface DirectiveLoop {
   /** One round; true when there may be more at once. Rejects for what may pass: call again later. */
@@ -61,7 +64,12 @@ export function directiveLoop(initial: NodeState, options: DirectiveOptions): Di
   async function sendReports(scope: Scope): Promise<void> {
     if (state.reports.length === 0) return;
     for (const body of state.reports) {
-      await ask(scope, nodeReport(trust.fp), { kind: "node.report", body, answer: Acknowledged });
+      try {
+        await ask(scope, nodeReport(trust.fp), { kind: "node.report", body, answer: Acknowledged });
+      } catch (error) {
+        if (!isSalarError(error) || !HOPELESS.includes(error.code)) throw error; // D5
+        log.error("report is not taken and was dropped", { report: body, error });
+      }
     }
     await save({ reports: [] });
   }
@@ -81,6 +89,7 @@ export function directiveLoop(initial: NodeState, options: DirectiveOptions): Di
           done: state.done,
         });
       }
+      const before = state.done;
       for (const text of directives) {
         const { seq, kind, directive } = trust.openDirective(text, state, scope.nowMs());
         if (seq <= state.done) continue;
@@ -89,7 +98,7 @@ export function directiveLoop(initial: NodeState, options: DirectiveOptions): Di
         log.info("directive", { seq, kind, ...outcome });
         await save({ done: seq, reports: [...state.reports, reportOf(seq, outcome)] }); // D1, D3
       }
-      return directives.length > 0;
+      return state.done > before; // what was only repeated is no reason to ask again at once
     },
   };
 }

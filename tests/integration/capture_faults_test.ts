@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { setup } from "../../agents/node/setup_run.ts";
 import { connectSql, type DatabaseOptions } from "../../agents/node/sql.ts";
 import { CAPTURE_TABLES } from "../../lib/cluster/capture_tables.ts";
+import { memoryDisk } from "../../agents/node/testing.ts";
 import type { Bus } from "../../lib/bus/bus.ts";
 import { connectNats } from "../../lib/bus/nats.ts";
 import { CHANGES, subjects } from "../../lib/bus/subjects.ts";
@@ -25,7 +26,6 @@ import {
   connectApp,
   createUyuni,
   insertServer,
-  memoryDisk,
   Receiver,
   seededRandom,
   startCapture,

@@ -42,27 +42,6 @@ export function insertServer(id: number, name: string): string {
     values (${id}, 1, 'ID-${id}', md5('${id}'), 1, 'SLES', '15.6', '${name}', '${PLANTED_SECRET}')`;
 }
 
-export function memoryDisk(): Disk {
-  const files = new Map<string, Uint8Array>();
-  return {
-    read: (path) => Promise.resolve(files.get(path) ?? null),
-    replace(path, bytes) {
-      files.set(path, bytes);
-      return Promise.resolve();
-    },
-    remove(path) {
-      files.delete(path);
-      return Promise.resolve();
-    },
-    list: (folder) =>
-      Promise.resolve(
-        [...files.keys()].filter((path) => path.startsWith(`${folder}/`)).map((path) =>
-          path.slice(folder.length + 1)
-        ),
-      ),
-  };
-}
-
 /** A small generator for schedules: the same seed, the same integers below `below`. */
 export function seededRandom(seed: number): (below: number) => number {
   let state = seed >>> 0;

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { setup, uninstall } from "../../agents/node/setup_run.ts";
 import { connectSql, type DatabaseOptions, type Sql } from "../../agents/node/sql.ts";
 import { CAPTURE_TABLES, type CaptureTable } from "../../lib/cluster/capture_tables.ts";
+import { memoryDisk } from "../../agents/node/testing.ts";
 import type { Changes } from "../../lib/cluster/protocol.ts";
 import { BUS_MESSAGE_BYTES_MAX, CHANGES_BYTES_MAX, CHANGES_PER_MESSAGE_MAX } from "../../lib/limits.ts";
 import { startPostgres } from "../parts/postgres.ts";
@@ -11,7 +12,6 @@ import {
   CAPTURE_SETTINGS,
   createUyuni,
   insertServer,
-  memoryDisk,
   PLANTED_SECRET,
   Receiver,
   startCapture,
