@@ -10,7 +10,7 @@
 import { SalarError } from "../errors.ts";
 import { CLOCK_SKEW_MS_MAX, CREDENTIAL_CACHE_MAX, CREDENTIAL_CACHE_MS, PROOF_NONCES_MAX } from "../limits.ts";
 import { checkProof, type HttpRequest, proofSender } from "../secure/proof.ts";
-import { type Claims, openStatement, peekStatement } from "../secure/statement.ts";
+import { type Claims, openStatement, statementSender } from "../secure/statement.ts";
 import type { Context } from "./context.ts";
 import type { Principal } from "./handler.ts";
 
@@ -70,7 +70,7 @@ export function createTrust({ authenticate, identify }: TrustOptions): Trust {
     },
 
     async statement(context, text, { role, kind, atMs }) {
-      const { kid } = peekStatement(text);
+      const kid = statementSender(text);
       const agent = await agentOf(context, kid);
       const claims = openStatement(text, {
         me: context.signer.fp,

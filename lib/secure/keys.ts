@@ -22,6 +22,9 @@ export const SIGNATURE_BYTES = 64;
 
 /** RFC 8410: everything of a PKCS #8 Ed25519 key that comes before its 32-byte seed. */
 const PKCS8_BEFORE_SEED = Buffer.from("302e020100300506032b657004220420", "hex");
+/** The same of an SPKI key. DER has one spelling, so one key has one fingerprint. */
+const SPKI_BEFORE_KEY = Buffer.from("302a300506032b6570032100", "hex");
+const PUBLIC_KEY_BYTES = 32;
 const PEM_LINE_CHARS = 64;
 const FINGERPRINT = /^[0-9a-f]{64}$/;
 
@@ -109,17 +112,15 @@ export function isFingerprint(value: unknown): value is string {
 
 /** Reads an SPKI DER as agents send it. @throws {TrustError} `bad-key` unless it is exactly one Ed25519 key. */
 export function publicKeyFromSpki(spki: Uint8Array): KeyObject {
-  let key: KeyObject;
+  const start = spki.subarray(0, SPKI_BEFORE_KEY.length);
+  if (spki.length !== SPKI_BEFORE_KEY.length + PUBLIC_KEY_BYTES || !SPKI_BEFORE_KEY.equals(start)) {
+    throw new TrustError("bad-key", "Cannot read public key: it is not exactly one Ed25519 key as SPKI DER");
+  }
   try {
-    key = createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
+    return createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
   } catch (cause) {
-    throw new TrustError("bad-key", "Cannot read public key: it is not SPKI DER", { cause });
+    throw new TrustError("bad-key", "Cannot read public key: its bytes are no Ed25519 key", { cause });
   }
-  // Comparing the re-export refuses trailing bytes, with which one key would have many fingerprints.
-  if (key.asymmetricKeyType !== "ed25519" || !spkiOf(key).equals(spki)) {
-    throw new TrustError("bad-key", "Cannot use public key: it is not exactly one Ed25519 key");
-  }
-  return key;
 }
 
 /** Reads a public key of any kind, RSA included. @throws {TrustError} `bad-key`, also for a private key. */

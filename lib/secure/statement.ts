@@ -80,7 +80,7 @@ export interface Receiver {
   nowMs: number;
   /**
    * The sender by fingerprint; null for nobody, and for a revoked key. `unverified` is the payload as it came, for
-   * an enrolment, whose body brings the key. Where the look-up is asynchronous, do it first with `peekStatement`.
+   * an enrolment, whose body brings the key. Where the look-up is asynchronous, do it first with `statementSender`.
    */
   sender(kid: string, unverified: Record<string, unknown>): Sender | null;
   /** Default: `verifyEd25519`. */
@@ -100,12 +100,14 @@ export function signStatement(claims: Omit<Claims, "v" | "from">, signer: Signer
 }
 
 /**
- * Who a statement claims to come from, and its payload: for finding the key. Nothing of it may be trusted.
+ * Who a statement claims to come from, for finding the key: it may be anybody, and the rest may be anything.
  * @throws {TrustError} `too-large`, `malformed` or `bad-header`.
  */
-export function peekStatement(text: string): { kid: string; unverified: Record<string, unknown> } {
-  const { kid, payload } = split(text);
-  return { kid, unverified: payload };
+export function statementSender(text: string): string {
+  requireSize(text);
+  const header = fromBase64url(text.split(".", 1)[0] ?? "");
+  if (header === null) refuse("malformed", "its header is not base64url");
+  return kidOf(header);
 }
 
 /**

@@ -7,10 +7,10 @@ import {
   CLOCK_SKEW_MS_MAX,
   type KindTable,
   openStatement,
-  peekStatement,
   type Receiver,
   signStatement,
   STATEMENT_BYTES_MAX,
+  statementSender,
 } from "./statement.ts";
 import { TrustError } from "./errors.ts";
 import { publicKeyFromSpki } from "./keys.ts";
@@ -60,8 +60,11 @@ Deno.test("openStatement() gives the claims, for me or for everybody", () => {
   assert.equal(openStatement(toAll, toAgent).to, "*");
 });
 
-Deno.test("peekStatement() tells whose key to find", () => {
-  assert.deepEqual(peekStatement(text), { kid: director.fp, unverified: claims });
+Deno.test("statementSender() tells whose key to find, and refuses what has no such header", () => {
+  assert.equal(statementSender(text), director.fp);
+  refuses("malformed", () => statementSender("?.e30.AA"));
+  refuses("bad-header", () => statementSender("e30.e30.AA"));
+  refuses("bad-header", () => statementSender(""));
 });
 
 Deno.test("jose opens what signStatement() signed", async () => {
