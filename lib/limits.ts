@@ -113,11 +113,13 @@ export const NODE_CAPACITY = 10_000;
 /** How far above its fair share placement may take a node (cluster-wide). */
 export const PLACEMENT_SLACK_PERCENT = 10;
 export const MOVES_BATCH_MAX = 500;
-/** How many moves and stuck systems a preview names; it counts them all. */
 /** Systems that one page of a search looks at before it returns what it has. */
 export const SEARCH_SCAN_MAX = 20_000;
+/** How many moves and stuck systems a preview names; it counts them all. */
 export const PREVIEW_MOVES_MAX = 100;
 export const MOVE_MS_MAX = 15 * 60_000;
+/** A new system whose way to its first node failed is placed again after this. */
+export const PLACE_AGAIN_MS = 5 * 60_000;
 /** How long an old profile stays on its node after a move, as the way back. */
 export const RETIRE_AFTER_MS = 24 * 3_600_000;
 export const LONG_POLL_MS = 25_000;
@@ -179,3 +181,19 @@ export const MINION_VERIFY_POLL_MS = 1_000;
 export const MINION_CONNECT_MS_MAX = 3_000;
 /** `salt-call` hangs for ever when its master is down or its key is wrong. */
 export const SALT_CALL_MS_MAX = 10_000;
+
+// Admin tool
+/** One try of a request, and how many there are while the server says that a repeat can help. */
+export const ADMIN_REQUEST_MS = 30_000;
+export const ADMIN_ATTEMPTS_MAX = 4;
+/** See lib/backoff.ts. */
+export const ADMIN_BACKOFF = { firstMs: 200, capMs: 2_000 } as const;
+/** The longest wait that a server may ask for before the next try. */
+export const ADMIN_RETRY_MS_MAX = 5_000;
+/** How often a plan is looked at, and events are asked for, while somebody watches. */
+export const ADMIN_WATCH_MS = 1_000;
+/** A line of progress at least this far apart where lines cannot be written over. */
+export const ADMIN_LINE_MS = 5_000;
+/** How long a server may be away while somebody watches, and how long one may watch. */
+export const ADMIN_SILENT_MS_MAX = 300_000;
+export const ADMIN_WATCH_MS_MAX = 24 * 3_600_000;

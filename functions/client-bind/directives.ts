@@ -6,7 +6,7 @@
  */
 import { z } from "zod";
 import { subjects } from "../../lib/bus/subjects.ts";
-import { assert, isSalarError } from "../../lib/errors.ts";
+import { assert, isSalarError, SalarError } from "../../lib/errors.ts";
 import { LONG_POLL_MS } from "../../lib/limits.ts";
 import { change } from "../../lib/cluster/change.ts";
 import { arrived, giveUp } from "../../lib/cluster/moving.ts";
@@ -74,13 +74,14 @@ export const reportRoute = route({
     await change(context, { who }, async (c) => {
       // The directive is read from the outbox: an agent can speak of what it was told only.
       const entry = await takeReported(c.tx, fp, body.seq);
-      if (entry?.kind !== "directive.move" || entry.epoch !== body.epoch) return;
+      if (entry === null) return; // reported before
+      if (entry.kind !== "directive.move" || entry.epoch !== body.epoch) {
+        throw new SalarError("conflict", `Cannot take report: directive ${body.seq} has another epoch`);
+      }
       const { plan, system } = entry.body;
+      const reason = body.reason || "its new master did not answer";
       if (body.outcome === "there") await arrived(c, plan, system, body.epoch);
-      else {await giveUp(c, plan, system, {
-          reason: body.reason || "its new master did not answer",
-          told: true,
-        });}
+      else await giveUp(c, plan, system, { reason, told: true });
     });
     return done({ ok: true as const });
   },

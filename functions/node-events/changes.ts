@@ -2,7 +2,8 @@
  * Database changes of nodes become what the cluster knows of them: the rows as last seen, ids, systems.
  *
  * G1. Position = (origin number, commit LSN, index). A row takes a change only from a higher position than its last, so
- *     redelivery and reordering do no harm, and a deleted row leaves a tombstone.
+ *     redelivery and reordering do no harm; a deleted row leaves a tombstone, a truncated table a mark for rows that
+ *     are still on their way.
  * G2. A message is applied in slices of one transaction each; applying a slice again changes nothing.
  */
 import { CHANGES_SLICE_MAX } from "../../lib/limits.ts";
@@ -11,7 +12,7 @@ import { type Change, change } from "../../lib/cluster/change.ts";
 import { rowKeyColumns } from "../../lib/cluster/capture_tables.ts";
 import { keys } from "../../lib/cluster/keys.ts";
 import { Changes, type RowChange } from "../../lib/cluster/protocol.ts";
-import { rows } from "../../lib/cluster/records.ts";
+import { getText, putText, rows } from "../../lib/cluster/records.ts";
 import type { Row } from "../../lib/cluster/types.ts";
 import type { Context } from "../../lib/mesh/context.ts";
 import { prefixRange } from "../../lib/store/store.ts";
@@ -69,27 +70,37 @@ async function apply(
 ): Promise<void> {
   const columns = rowKeyColumns(table);
   if (columns === null) return; // a newer agent publishes a table that this release does not know
-  if (oldKey !== null) await put(c, fp, table, { key: keyText(columns, oldKey), row: null, position });
+  const old = oldKey === null
+    ? null
+    : await put(c, fp, table, { key: keyText(columns, oldKey), row: null, position });
   const key = keyText(columns, row);
-  await put(c, fp, table, { key, row: op === "delete" ? null : row, position });
+  await put(c, fp, table, { key, row: op === "delete" ? null : { ...old, ...row }, position });
 }
 
-/** Columns that an update left out were not changed (G1 of the protocol): they keep their value. */
+/** Columns that an update left out were not changed: they keep their value. Returns the row as it was before. */
 async function put(
   c: Change,
   fp: string,
   table: string,
   { key, row, position }: { key: string; row: Row["row"]; position: string },
-): Promise<void> {
+): Promise<Row["row"]> {
   const before = await rows.get(c.tx, fp, table, key);
-  if (before !== null && before.position >= position) return; // G1
+  const goneAt = before?.position ?? await getText(c.tx, keys.truncated(fp, table)) ?? "";
+  if (goneAt >= position) return before?.row ?? null; // G1
   const after = row === null ? null : { ...before?.row, ...row };
   rows.put(c.tx, { v: 1, position, atMs: c.nowMs, row: after }, fp, table, key);
+  if (before === null) c.tx.lock(keys.truncated(fp, table));
   await reflect(c, fp, table, { before: before?.row ?? null, after });
+  return before?.row ?? null;
 }
 
 /** Deletes, as of `position`, every row of the table that the cluster knows; G2 holds for each page. */
 async function truncate(context: Context, fp: string, table: string, position: string): Promise<void> {
+  if (rowKeyColumns(table) === null) return;
+  await change(context, { who: `node:${fp}` }, async ({ tx }) => {
+    const mark = await getText(tx, keys.truncated(fp, table));
+    if (mark === null || mark < position) putText(tx, keys.truncated(fp, table), position);
+  });
   const prefix = keys.rows(fp, table);
   let after: string | null = null;
   do { // bounded by the rows of one table of one node

@@ -3,8 +3,10 @@
  *
  * E1. A join token is used in the transaction of its effect: of two that use one at the same time, one wins.
  * E2. Enrolling again with the same key gives the same answer and uses nothing: the first answer may have been lost.
- * E3. A machine-id or minion id that another key holds is refused: Uyuni would merge the two machines' profiles.
- * E4. Who already follows a node of the cluster stays there; nobody moves without need.
+ * E3. A machine-id or minion id that another key holds is refused, and so is a key on another machine: one of the two is
+ *     a clone, and Uyuni would merge the two machines' profiles.
+ * E4. Who already follows a node of the cluster stays there; nobody moves without need. Of several nodes that know a
+ *     system, the one that its minion names owns it.
  * Source: trust brief 3.1.
  */
 import { SalarError } from "../errors.ts";
@@ -34,7 +36,10 @@ import type { JoinToken, Node, System } from "./types.ts";
 export async function enrolNode(change: Change, fp: string, body: EnrolNode): Promise<Node> {
   const { tx, nowMs, record } = change;
   const known = await nodes.get(tx, fp);
-  if (known !== null && known.machineId === body.machineId && known.state !== "removed") return known; // E2
+  if (known !== null && known.state !== "removed") {
+    if (known.machineId === body.machineId) return known; // E2
+    refuseClone("node", `its key already belongs to node "${known.name}"`, { node: fp });
+  }
   await refuseTaken(change, keys.nodeByMachine(body.machineId), fp, `machine-id ${body.machineId}`);
   const { zone } = await useJoinToken(change, body.token, { kind: "node", machineId: body.machineId });
   await zoneNamed(tx, zone);
@@ -76,13 +81,18 @@ export async function enrolSystem(
   const { tx, nowMs, record } = change;
   const lastSeq = (await outboxHeads.get(tx, fp))?.last ?? 0;
   const again = await systemAt(tx, keys.systemByFp(fp));
-  if (again !== null && again.machineId === body.machineId) return { system: again, lastSeq }; // E2
+  if (again !== null && again.state !== "deleted") {
+    if (again.machineId === body.machineId) return { system: again, lastSeq }; // E2
+    refuseClone("system", `its key already belongs to system ${again.id}`, { system: again.id });
+  }
 
   const known = await knownSystem(change, body);
   const { zone } = await useJoinToken(change, body.token, { kind: "system", machineId: body.machineId });
   await zoneNamed(tx, zone);
   tx.lock(keys.zone(zone)); // against its removal meanwhile
-  const owner = known?.node ?? await nodeFollowed(change, body.master);
+  const owner = await nodeFollowed(change, body.master) ?? known?.node ?? null; // E4
+  if (owner !== null) tx.lock(keys.node(owner)); // one that is lost meanwhile makes an orphan of it
+  if (known !== null) await takeAway(change, known);
   const id = known?.id ?? await idByName(change, "system", body.machineId);
   const former = await systems.get(tx, id); // deleted meanwhile, perhaps: the epoch never falls
   const system: System = {
@@ -95,7 +105,7 @@ export async function enrolSystem(
     minionKey: body.minionKey,
     name: body.name,
     zone,
-    state: owner === null ? "new" : "bound",
+    state: owner === null ? "new" : known?.node === owner ? known.state : "bound",
     node: owner,
     pin: known?.pin ?? null,
     epoch: former?.epoch ?? 0,
@@ -104,7 +114,7 @@ export async function enrolSystem(
     reason: "",
     revision: (former?.revision ?? 0) + 1,
   };
-  await putSystem(change, system, { isNewHere: known?.node !== owner });
+  await putSystem(change, system);
   putNumber(tx, keys.systemByFp(fp), id);
   if (owner === null) tx.put(keys.unplaced(id), EMPTY);
   record({
@@ -116,18 +126,25 @@ export async function enrolSystem(
   return { system, lastSeq };
 }
 
-/** Writes a system with its look-up keys; `isNewHere` adds it to its node's index and load. */
-export async function putSystem(
-  { tx }: Change,
-  system: System,
-  { isNewHere }: { isNewHere: boolean },
-): Promise<void> {
+/** Writes a system that is new to the cluster, or was taken away, with its look-up keys and its place on its node. */
+export async function putSystem({ tx }: Change, system: System): Promise<void> {
   systems.put(tx, system, system.id);
   putNumber(tx, keys.systemByMachine(system.machineId), system.id);
   putNumber(tx, keys.systemByMinion(system.minionId), system.id);
-  if (!isNewHere || system.node === null) return;
+  tx.put(keys.inZone(system.zone, system.id), EMPTY);
+  if (system.node === null) return;
   tx.put(keys.onNode(system.node, system.id), EMPTY);
   await addLoad(tx, system.node, 1);
+}
+
+/** Takes back what `putSystem` wrote, but for the record itself. */
+export async function takeAway({ tx }: Change, system: System): Promise<void> {
+  tx.delete(keys.systemByMachine(system.machineId));
+  tx.delete(keys.systemByMinion(system.minionId));
+  tx.delete(keys.inZone(system.zone, system.id));
+  if (system.node === null) return;
+  tx.delete(keys.onNode(system.node, system.id));
+  await addLoad(tx, system.node, -1);
 }
 
 /** The system that a node's database showed before its agent enrolled; null for a new one. E3. */
@@ -137,11 +154,7 @@ async function knownSystem({ tx }: Change, body: EnrolSystem): Promise<System | 
   for (const [system, what] of [[byMachine, "machine-id"], [byMinion, "minion id"]] as const) {
     if (system === null) continue;
     if (system.fp !== null || (byMachine !== null && byMinion !== null && byMachine.id !== byMinion.id)) {
-      throw new SalarError(
-        "conflict",
-        `Cannot enrol system: its ${what} already belongs to system ${system.id}; is this machine a clone?`,
-        { detail: { system: system.id } },
-      );
+      refuseClone("system", `its ${what} already belongs to system ${system.id}`, { system: system.id });
     }
   }
   return byMachine ?? byMinion;
@@ -161,9 +174,12 @@ async function refuseTaken({ tx }: Change, key: string, fp: string, what: string
   if (holder === null || holder === fp) return;
   const node = await nodes.get(tx, holder);
   if (node === null || node.state === "removed") return;
-  throw new SalarError("conflict", `Cannot enrol node: ${what} already belongs to node "${node.name}"`, {
-    detail: { node: holder },
-  });
+  refuseClone("node", `its ${what} already belongs to node "${node.name}"`, { node: holder });
+}
+
+/** E3. */
+function refuseClone(kind: "node" | "system", state: string, detail: Record<string, unknown>): never {
+  throw new SalarError("conflict", `Cannot enrol ${kind}: ${state}; is this machine a clone?`, { detail });
 }
 
 /** E1. @throws {SalarError} `unauthenticated`, with one text for every reason: a guesser learns nothing. */

@@ -50,7 +50,11 @@ export const keys = {
   /** Natural key (channel label …) → global id. */
   idByName: (kind: string, name: string) => `id-by-name/${kind}/${name}`,
 
-  /** Work index: systems that no node owns and no move is taking anywhere. */
+  /** Index: the systems of a zone. Empty values. */
+  inZone: (zone: string, id: number) => `in-zone/${zone}/${idText(id)}`,
+  inZonePrefix: (zone: string) => `in-zone/${zone}/`,
+
+  /** Work index: systems that no node owns and no move is taking anywhere; the value is when to place it, or empty. */
   unplaced: (id: number) => `work/unplaced/${idText(id)}`,
   unplacedAll: "work/unplaced/",
 
@@ -83,7 +87,8 @@ export const keys = {
   /** A row of a node's database as last seen by change capture. */
   row: (fp: string, table: string, rowKey: string) => `row/${fp}/${table}/${rowKey}`,
   rows: (fp: string, table: string) => `row/${fp}/${table}/`,
-  capture: (fp: string) => `capture/${fp}`,
+  /** The position up to which all rows of a table are gone, those included that are still on their way. */
+  truncated: (fp: string, table: string) => `truncated/${fp}/${table}`,
 
   token: (id: string) => `token/${id}`,
   tokens: "token/",

@@ -45,10 +45,11 @@ export type SystemEvent = "bind" | "move" | "settle" | "return" | "orphan" | "de
 
 export const systemMachine: Machine<SystemState, SystemEvent> = {
   new: { bind: "bound", delete: "deleted" },
-  bound: { move: "moving", orphan: "orphan", delete: "deleted" },
+  // `settle` without `moving`: its agent, given up for out of reach, tells late that it is with the new master.
+  bound: { move: "moving", settle: "bound", orphan: "orphan", delete: "deleted" },
   // A move that ends back on a node that was lost meanwhile leaves an orphan.
   moving: { settle: "bound", return: "bound", orphan: "orphan" },
-  orphan: { bind: "bound", move: "moving", delete: "deleted" },
+  orphan: { bind: "bound", move: "moving", settle: "bound", delete: "deleted" },
   deleted: {},
 };
 
@@ -61,7 +62,8 @@ export const moveMachine: Machine<MoveState, MoveEvent> = {
   switching: { arrived: "settling", "give-up": "back" },
   settling: { settled: "there" },
   there: {},
-  back: {},
+  // An agent that was out of reach says late where it is; that is the truth, whatever was given up meanwhile.
+  back: { arrived: "there" },
 };
 
 export type PlanEvent = "planned" | "pause" | "resume" | "cancel" | "finish";
@@ -69,7 +71,8 @@ export type PlanEvent = "planned" | "pause" | "resume" | "cancel" | "finish";
 export const planMachine: Machine<PlanState, PlanEvent> = {
   planning: { planned: "running", cancel: "cancelling" },
   running: { pause: "paused", cancel: "cancelling", finish: "done" },
-  paused: { resume: "running", cancel: "cancelling" },
+  // The moves under way end during a pause, too.
+  paused: { resume: "running", cancel: "cancelling", finish: "done" },
   cancelling: { finish: "cancelled" },
   done: {},
   cancelled: {},

@@ -2,7 +2,7 @@
  * The life of a move: each function is one transition with all its effects, in the caller's transaction.
  *
  *   queued ─start→ preparing ─prepared→ switching ─arrived→ settling ─settled→ there
- *      └──────────────┴─────── giveUp ─────┘ → back
+ *      └──────────────┴─────── giveUp ─────┘ → back ─arrived (late)→ there
  *
  * In: a `Change` and names (plan, system), not events; every function does nothing when the move is not in the state
  * that it leaves, so lost, repeated and reordered reports do no harm.
@@ -10,10 +10,11 @@
  * V2. A place on the target is taken when the move is planned and given back when it ends `back`.
  * V3. A system has at most one open move (`move-of/<id>`).
  * V4. The directive carries a new epoch; whoever holds an older one is refused.
+ * V5. A system that no node owns and no move takes anywhere is in the work index from which it is placed.
  * Source: design.md section 7.
  */
 import { assert } from "../errors.ts";
-import { DIRECTIVE_MS, MOVE_MS_MAX, NODE_GRACE_MS, RETIRE_AFTER_MS } from "../limits.ts";
+import { DIRECTIVE_MS, MOVE_MS_MAX, NODE_GRACE_MS, PLACE_AGAIN_MS, RETIRE_AFTER_MS } from "../limits.ts";
 import type { Write } from "../store/store.ts";
 import { EMPTY } from "../store/record.ts";
 import type { Change } from "./change.ts";
@@ -26,6 +27,8 @@ import {
   loads,
   moves,
   nodeByFp,
+  nodes,
+  putNumber,
   putText,
   retires,
   systemById,
@@ -106,13 +109,28 @@ export async function prepared(change: Change, plan: string, id: number): Promis
   });
 }
 
-/** The client agent says that the new master answers. Settled at once when the target's database knows it, too. */
+/**
+ * The client agent says that the new master answers. Settled at once when the target's database knows it, too, or when
+ * the move was given up meanwhile: the system is there, and nobody has told it to go elsewhere since (V4).
+ */
 export async function arrived(change: Change, plan: string, id: number, epoch: number): Promise<void> {
-  const move = await openMove(change, plan, id, "switching");
+  const move = await moves.get(change.tx, plan, id);
   if (move === null || move.epoch !== epoch) return;
+  if (move.state === "back") return await arrivedLate(change, move);
+  if (move.state !== "switching") return;
   const settling = { ...move, state: next(moveMachine, move.state, "arrived", `move of system ${id}`) };
   if (move.seen) await settle(change, settling);
   else advance(change, settling);
+}
+
+/** Its plan has counted it as `back`, and stays so; its place on the target was given back, and is taken again. */
+async function arrivedLate(change: Change, move: Move): Promise<void> {
+  const system = await systemById(change.tx, move.system);
+  if (system.epoch !== move.epoch || system.state === "deleted") return;
+  await addLoad(change.tx, move.to, 1);
+  await own(change, { ...system, reason: "told late that it had arrived" }, move);
+  const state = next(moveMachine, move.state, "arrived", `move of system ${system.id}`);
+  moves.put(change.tx, { ...move, state, reason: "told late" }, move.plan, move.system);
 }
 
 /** The database of `node` shows the system: the last proof that an open move to it waits for. */
@@ -124,10 +142,15 @@ export async function seenOn(change: Change, id: number, node: string): Promise<
   else moves.put(change.tx, { ...move, seen: true }, move.plan, id);
 }
 
-/** Ownership goes over (V1); the old profile is kept for RETIRE_AFTER_MS, since it is the way back. */
+/** The end of a move whose system is there. */
 export async function settle(change: Change, move: Move): Promise<void> {
+  await own(change, await systemById(change.tx, move.system), move);
+  end(change, { ...move, state: next(moveMachine, move.state, "settled", `move of system ${move.system}`) });
+}
+
+/** Ownership goes over (V1); the old profile is kept for RETIRE_AFTER_MS, since it is the way back. */
+async function own(change: Change, system: System, move: Move): Promise<void> {
   const { tx, nowMs } = change;
-  const system = await systemById(tx, move.system);
   const event = system.state === "new" ? "bind" : "settle";
   if (system.node !== null) {
     tx.delete(keys.onNode(system.node, system.id));
@@ -148,17 +171,19 @@ export async function settle(change: Change, move: Move): Promise<void> {
   // A system that comes back before its old profile was retired keeps that profile.
   retires.delete(tx, move.to, system.id);
   tx.put(keys.onNode(move.to, system.id), EMPTY);
+  tx.delete(keys.unplaced(system.id));
+  // Bound first: a node that was lost meanwhile makes it an orphan as it does all its systems.
+  if (await isAway(change, move.to)) tx.put(keys.sweep(move.to), EMPTY);
   enter(
     change,
     {
       ...system,
       node: move.to,
-        state: next(systemMachine, system.state, event, `system ${system.id}`),
+      state: next(systemMachine, system.state, event, `system ${system.id}`),
     },
     event,
     move,
   );
-  end(change, { ...move, state: next(moveMachine, move.state, "settled", `move of system ${system.id}`) });
 }
 
 /**
@@ -186,21 +211,30 @@ export async function giveUp(
     });
   }
   if (system.state === "moving") await returnSystem(change, system, move, reason);
+  if (system.state === "new") { // V5. What was tried and failed is not tried again at once.
+    putNumber(change.tx, keys.unplaced(id), move.state === "queued" ? 0 : change.nowMs + PLACE_AGAIN_MS);
+  }
   await addLoad(change.tx, move.to, -1);
   end(change, { ...move, reason, state: next(moveMachine, move.state, "give-up", `move of system ${id}`) });
   return true;
 }
 
 async function returnSystem(change: Change, system: System, move: Move, reason: string): Promise<void> {
-  const event = system.node === null || await isSilent(change, system.node) ? "orphan" : "return";
+  const event = system.node === null || await isAway(change, system.node) ? "orphan" : "return";
   const state = next(systemMachine, system.state, event, `system ${system.id}`);
   enter(change, { ...system, state, reason }, event, move);
 }
 
-/** No heartbeat for the grace time: whatever state the node is in, it serves nobody. */
-export async function isSilent({ tx, nowMs }: Pick<Change, "tx" | "nowMs">, fp: string): Promise<boolean> {
-  const beat = await beats.get(tx, fp);
-  return beat === null || beat.atMs + NODE_GRACE_MS <= nowMs;
+/**
+ * Lost, or no heartbeat for the grace time (so a lost node that is being drained, too): it serves nobody, and its systems
+ * are orphans. Whoever decides by this meets whatever changes it: losing the node, and its next heartbeat.
+ */
+export async function isAway({ tx, nowMs }: Pick<Change, "tx" | "nowMs">, fp: string): Promise<boolean> {
+  const [node, beat] = [await nodes.get(tx, fp), await beats.get(tx, fp)];
+  tx.lock(keys.node(fp));
+  if (node?.state !== "lost" && beat !== null && beat.atMs + NODE_GRACE_MS > nowMs) return false;
+  tx.lock(keys.beat(fp)); // only now: heartbeats of a living node come all the time
+  return true;
 }
 
 /** The system's move in state `state`; null when it has gone on, or is none. */
@@ -228,9 +262,9 @@ function enter({ tx, record }: Change, system: System, event: string, move: Move
   });
 }
 
-/** Writes the move in its new state. After a directive the agent has as long as the directive is valid. */
+/** Writes the move in its new state. An agent may begin as long as the directive is valid, and then needs its time. */
 function advance({ tx, nowMs }: Change, move: Move): void {
-  const waitMs = move.state === "switching" ? DIRECTIVE_MS : MOVE_MS_MAX;
+  const waitMs = move.state === "switching" ? DIRECTIVE_MS + MOVE_MS_MAX : MOVE_MS_MAX;
   moves.put(tx, { ...move, deadlineAtMs: nowMs + waitMs }, move.plan, move.system);
 }
 

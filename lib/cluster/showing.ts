@@ -41,10 +41,11 @@ export async function channelShown(
   await mapLocalId(c.tx, "channel", { fp, localId, id });
 }
 
-/** S1. Null for a node that the cluster does not know. */
+/** S1. Null for a node that the cluster does not know any more. */
 async function adopt(c: Change, fp: string, { machineId, minionId, name }: Profile): Promise<System | null> {
   const node = await nodes.get(c.tx, fp);
-  if (node === null) return null;
+  if (node === null || node.state === "removed") return null;
+  c.tx.lock(keys.zone(node.zone)); // against its removal meanwhile
   const id = await idByName(c, "system", machineId);
   const former = await systems.get(c.tx, id); // S2
   const system: System = {
@@ -66,7 +67,7 @@ async function adopt(c: Change, fp: string, { machineId, minionId, name }: Profi
     reason: "",
     revision: (former?.revision ?? 0) + 1,
   };
-  await putSystem(c, system, { isNewHere: true });
+  await putSystem(c, system);
   c.record({
     what: "system.adopt",
     target: `system:${system.id}`,

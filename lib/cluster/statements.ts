@@ -19,17 +19,31 @@ type Trust = Pick<Context, "signer" | "crypt" | "cluster" | "scope">;
 
 /** An outbox entry as its recipient gets it. */
 export function directiveFor({ signer, cluster, scope }: Trust, to: string, entry: OutboxEntry): string {
-  const iat = Math.floor(scope.nowMs() / 1000);
+  const iat = secondsOf(scope.nowMs());
   return signStatement({
     kind: entry.kind,
     cluster,
     to,
     seq: entry.seq,
     iat,
-    exp: iat + DIRECTIVE_MS / 1000,
+    exp: entry.epoch === null ? iat + DIRECTIVE_MS / 1000 : expiryOf(entry),
     epoch: entry.epoch ?? 0,
     body: entry.body,
   }, signer);
+}
+
+/** True for a directive that must not be begun any more; one without an epoch never is. */
+export function isExpired(entry: OutboxEntry, nowMs: number): boolean {
+  return entry.epoch !== null && expiryOf(entry) <= secondsOf(nowMs);
+}
+
+/** Counted from when it was given: asking again does not make it last longer. */
+function expiryOf({ atMs }: OutboxEntry): number {
+  return secondsOf(atMs + DIRECTIVE_MS);
+}
+
+function secondsOf(ms: number): number {
+  return Math.floor(ms / 1000);
 }
 
 export function newNonce({ signer, scope }: Trust): string {
