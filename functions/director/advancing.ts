@@ -5,15 +5,18 @@
  * In: nothing but the store (the work indexes); safe to lose, repeat, and run on two replicas at once.
  * A1. Only this tick writes a plan's counts: moves that end leave a note in `work/ended/`, so that reports of many
  *     systems do not fight for one record.
- * A2. Cancelling or pausing never touches a system that has its directive: it ends there or back by itself.
+ * A2. One pass ends and begins MOVES_BATCH_MAX moves at most, but knows all that are under way: they fill the budget.
+ * A3. A place for a new system is no promise: while its way there has not begun and the node takes nobody, it is
+ *     given up, and the system placed anew. A move of a drain waits for its target instead, or for its deadline.
+ * A4. Cancelling or pausing never touches a system that has its directive: it ends there or back by itself.
  */
 import { MOVES_BATCH_MAX } from "../../lib/limits.ts";
-import { prefixRange, type Read } from "../../lib/store/store.ts";
+import { type Entry, prefixRange, type Read } from "../../lib/store/store.ts";
 import { type Change, change } from "../../lib/cluster/change.ts";
 import { keys } from "../../lib/cluster/keys.ts";
 import { giveUp, settle, startMove } from "../../lib/cluster/moving.ts";
-import { moves, nodes, plans } from "../../lib/cluster/records.ts";
-import { toText } from "../../lib/store/record.ts";
+import { loads, moves, nodes, plans } from "../../lib/cluster/records.ts";
+import { entries, toText } from "../../lib/store/record.ts";
 import type { Counts, Move, Node, Plan } from "../../lib/cluster/types.ts";
 import type { Context } from "../../lib/mesh/context.ts";
 import { done, type Tick } from "../../lib/mesh/handler.ts";
@@ -42,25 +45,38 @@ export async function advancePlan(context: Context, planId: string): Promise<voi
   await change(context, { who: "function:director" }, async (c) => {
     const progress = await progressOf(c.tx, planId);
     if (progress === null) return;
-    for (const move of overdue(progress.active, c.nowMs)) await endOverdue(c, move);
-    if (stops(progress.plan, c.nowMs)) {
-      for (const id of progress.queued) {
-        await giveUp(c, planId, id, { reason: "cancelled" });
+    for (const move of overdue(progress.active, c.nowMs).slice(0, MOVES_BATCH_MAX)) await endOverdue(c, move);
+    if (stops(progress.plan, c.nowMs)) await giveBack(c, progress);
+    else if (progress.plan.state === "running") {
+      const { ready, homeless } = await withinBudget(c.tx, progress);
+      for (const id of ready) await startMove(c, planId, id);
+      for (const id of homeless) {
+        await giveUp(c, planId, id, { reason: "its node takes no systems any more" });
       }
-      if (progress.plan.state === "cancelling") {
-        for (const { system } of progress.active) await giveUp(c, planId, system, { reason: "cancelled" });
-      }
-    } else if (progress.plan.state === "running") {
-      for (const id of await withinBudget(c.tx, progress)) await startMove(c, planId, id);
     }
     await recount(c, progress);
   });
 }
 
+/** What has not begun; and of a cancelled plan what has, where the system has not been told yet (A4). */
+async function giveBack(c: Change, { plan, queued, active }: Progress): Promise<void> {
+  const isCancelled = plan.state === "cancelling";
+  const reason = isCancelled ? "cancelled" : "the plan's deadline is over";
+  for (const move of queued) await giveUp(c, plan.id, move.system, { reason });
+  if (!isCancelled) return;
+  let left = MOVES_BATCH_MAX - queued.length;
+  for (const { system, state } of active) {
+    if (left <= 0) return; // the next pass goes on
+    if (state === "settling") continue;
+    if (await giveUp(c, plan.id, system, { reason })) left--;
+  }
+}
+
 interface Progress {
   plan: Plan;
-  /** Ids of moves not yet begun, at most MOVES_BATCH_MAX. */
-  queued: number[];
+  /** Not yet begun, the first MOVES_BATCH_MAX. */
+  queued: Move[];
+  /** Under way, all of them. */
   active: Move[];
   /** How moves have ended that the counts do not hold yet. */
   ended: { id: number; end: string }[];
@@ -69,16 +85,22 @@ interface Progress {
 async function progressOf(tx: Read, planId: string): Promise<Progress | null> {
   const plan = await plans.get(tx, planId);
   if (plan === null || plan.state === "done" || plan.state === "cancelled") return null;
-  const ids = async (prefix: string) =>
-    (await tx.scan(prefixRange(prefix), { limit: MOVES_BATCH_MAX })).map(({ key, value }) => ({
-      id: Number(key.slice(prefix.length)),
-      value,
-    }));
-  const queued = (await ids(keys.movesQueued(planId))).map(({ id }) => id);
-  const activeIds = await ids(keys.movesActive(planId));
-  const active = await moves.getMany(tx, activeIds.map(({ id }) => [planId, id] as [string, number]));
-  const ended = (await ids(keys.movesEnded(planId))).map(({ id, value }) => ({ id, end: toText(value) }));
-  return { plan, queued, active: active.filter((move) => move !== null), ended };
+  const firstOf = (prefix: string) => tx.scan(prefixRange(prefix), { limit: MOVES_BATCH_MAX });
+  const movesAt = async (prefix: string, index: readonly Entry[]) => {
+    const at = index.map(({ key }) => [planId, Number(key.slice(prefix.length))] as [string, number]);
+    return (await moves.getMany(tx, at)).filter((move) => move !== null);
+  };
+  const [queuedKeys, activeKeys, endedKeys] = [keys.movesQueued, keys.movesActive, keys.movesEnded]
+    .map((prefixOf) => prefixOf(planId)) as [string, string, string];
+  return {
+    plan,
+    queued: await movesAt(queuedKeys, await firstOf(queuedKeys)),
+    active: await movesAt(activeKeys, await Array.fromAsync(entries(tx, activeKeys))),
+    ended: (await firstOf(endedKeys)).map(({ key, value }) => ({
+      id: Number(key.slice(endedKeys.length)),
+      end: toText(value),
+    })),
+  };
 }
 
 /** Most passes find nothing to do; those must not write. */
@@ -109,9 +131,11 @@ async function endOverdue(c: Change, move: Move): Promise<void> {
   await giveUp(c, move.plan, move.system, { reason: `no answer while ${move.state}`, told });
 }
 
-/** The queued moves that may begin now: within the budget of every node and zone, targets accepted. */
-async function withinBudget(tx: Read, { plan, queued, active }: Progress): Promise<number[]> {
-  const candidates = await moves.getMany(tx, queued.map((id) => [plan.id, id] as [string, number]));
+/** The queued moves that may begin now: within the budget of every node and zone, targets accepted. And A3. */
+async function withinBudget(
+  tx: Read,
+  { plan, queued, active }: Progress,
+): Promise<{ ready: number[]; homeless: number[] }> {
   const busy = new Map<string, number>();
   const known = new Map<string, Node | null>();
   const placesOf = async (move: Move) => {
@@ -128,16 +152,18 @@ async function withinBudget(tx: Read, { plan, queued, active }: Progress): Promi
     places.zones.every((place) => (busy.get(place) ?? 0) < plan.budget.perZone);
 
   for (const move of active) take(await placesOf(move));
-  const starting: number[] = [];
-  for (const move of candidates) {
-    if (move === null) continue;
+  const ready: number[] = [];
+  const homeless: number[] = [];
+  for (const move of queued) {
     const places = await placesOf(move);
-    // A plan stops by itself when its target is not healthy; the move waits, and the deadline ends the wait.
-    if (!hasRoom(places) || known.get(move.to)?.state !== "accepted") continue;
-    take(places);
-    starting.push(move.system);
+    if (known.get(move.to)?.state !== "accepted") {
+      if (move.from === null) homeless.push(move.system);
+    } else if (hasRoom(places)) {
+      take(places);
+      ready.push(move.system);
+    }
   }
-  return starting;
+  return { ready, homeless };
 }
 
 /** A1. Takes up what has ended, and ends the plan when nothing is left. */
@@ -165,11 +191,15 @@ async function recount(c: Change, { plan: { id } }: Progress): Promise<void> {
   if (plan.kind === "drain" && plan.node !== null) await endDrain(c, plan.node);
 }
 
-/** A node whose last system has left is `drained`; one that kept some stays `draining` and can be drained again. */
+/**
+ * A node whose last system has left is `drained`; one that kept some, or to which some were on their way already, stays
+ * `draining` and can be drained again.
+ */
 async function endDrain(c: Change, fp: string): Promise<void> {
   const node = await nodes.get(c.tx, fp);
-  const left = await c.tx.scan(prefixRange(keys.onNodePrefix(fp)), { limit: 1 });
-  if (node?.state === "draining" && left.length === 0) {
+  const placed = (await loads.get(c.tx, fp))?.placed ?? 0;
+  c.tx.lock(keys.load(fp));
+  if (node?.state === "draining" && placed === 0) {
     enterNodeState(c, node, "emptied", "its last system has left");
   }
 }

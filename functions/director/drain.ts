@@ -2,12 +2,14 @@
  * Draining a node: a preview that writes nothing, and a plan whose moves a tick finds batch by batch.
  *
  * D1. The preview and the plan decide by the same code; the preview tells what would be planned now.
- * D2. A batch plans its moves, takes their places and moves the cursor in one transaction: after a crash the next pass
+ * D2. A system that another move takes somewhere already is left to that one, and counted as stuck.
+ * D3. A batch plans its moves, takes their places and moves the cursor in one transaction: after a crash the next pass
  *     goes on where the last commit was.
  */
 import { z } from "zod";
 import { SalarError } from "../../lib/errors.ts";
 import { MOVES_BATCH_MAX, PREVIEW_MOVES_MAX } from "../../lib/limits.ts";
+import { entries, toText } from "../../lib/store/record.ts";
 import { prefixRange, type Read } from "../../lib/store/store.ts";
 import { change } from "../../lib/cluster/change.ts";
 import { keys } from "../../lib/cluster/keys.ts";
@@ -111,8 +113,11 @@ async function refuseSecondDrain(tx: Read, fp: string): Promise<void> {
 
 /** Plans that are not at their end, oldest first. */
 export async function openPlans(tx: Read): Promise<Plan[]> {
-  const page = await tx.scan(prefixRange(keys.plansOpen), { limit: MOVES_BATCH_MAX });
-  const open = await plans.getMany(tx, page.map(({ key }) => [key.slice(keys.plansOpen.length)] as [string]));
+  const index = await Array.fromAsync(entries(tx, keys.plansOpen));
+  const open = await plans.getMany(
+    tx,
+    index.map(({ key }) => [key.slice(keys.plansOpen.length)] as [string]),
+  );
   return open.filter((plan) => plan !== null);
 }
 
@@ -132,9 +137,9 @@ async function preview({ store, scope }: Context, fp: string): Promise<z.infer<t
     let cursor: number | null = null;
     do { // bounded by the systems of one node
       const batch: Batch = await batchOn(tx, fp, cursor);
-      for (const system of batch.systems) {
+      for (const { system, plan } of batch.systems) {
         result.total++;
-        const where = target(cluster, system);
+        const where = target(cluster, system, plan);
         if (typeof where !== "string") {
           result.stuckTotal++;
           if (result.stuck.length < PREVIEW_MOVES_MAX) {
@@ -166,13 +171,11 @@ export async function planBatch(context: Context, planId: string): Promise<boole
     const cluster = await readPlacer(c.tx, { leaving: [plan.node] });
     const batch = await batchOn(c.tx, plan.node, plan.cursor);
     const counts = { ...plan.counts };
-    for (const system of batch.systems) {
-      const where = target(cluster, system);
-      // A system that another plan is moving already goes where that plan says.
-      const move = typeof where === "string" ? await queueMove(c, plan.id, system, where) : null;
+    for (const { system, plan: other } of batch.systems) {
+      const where = target(cluster, system, other);
       counts.total++;
-      if (move === null) counts.stuck++;
-      else counts.queued++;
+      if (typeof where !== "string") counts.stuck++;
+      else if (await queueMove(c, plan.id, system, where)) counts.queued++;
     }
     if (batch.next !== null) {
       putPlan(c, { ...plan, counts, cursor: batch.next });
@@ -183,15 +186,17 @@ export async function planBatch(context: Context, planId: string): Promise<boole
   });
 }
 
-/** Where a system of a leaving node goes, or why it cannot. */
-function target(cluster: ClusterPlacer, system: System): string | { reason: string } {
+/** Where a system of a leaving node goes, or why it cannot; `plan` moves it already (D2). */
+function target(cluster: ClusterPlacer, system: System, plan: string | null): string | { reason: string } {
+  if (plan !== null) return { reason: `plan ${plan} is moving it already` };
   if (system.fp === null) return { reason: "no client agent: install one, or move it by hand" };
   const placement = cluster.place(system);
   return placement.ok ? placement.node : { reason: placement.message };
 }
 
 interface Batch {
-  systems: System[];
+  /** Each with the plan of its open move. */
+  systems: { system: System; plan: string | null }[];
   /** The cursor for the next batch; null at the end. */
   next: number | null;
 }
@@ -203,8 +208,12 @@ async function batchOn(tx: Read, fp: string, cursor: number | null): Promise<Bat
   });
   const ids = page.map(({ key }) => Number(key.slice(keys.onNodePrefix(fp).length)));
   const found = await systems.getMany(tx, ids.map((id) => [id] as [number]));
+  const open = await tx.getMany(ids.map((id) => keys.moveOf(id)));
   return {
-    systems: found.filter((system) => system !== null),
+    systems: found.flatMap((system, index) => {
+      const plan = open[index] ?? null;
+      return system === null ? [] : [{ system, plan: plan === null ? null : toText(plan) }];
+    }),
     next: page.length < MOVES_BATCH_MAX ? null : ids.at(-1) ?? null,
   };
 }

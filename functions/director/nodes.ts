@@ -13,7 +13,7 @@ import { next, type NodeEvent, nodeMachine } from "../../lib/cluster/machines.ts
 import { EnrolAnswer, EnrolNode, EnrolRequest } from "../../lib/cluster/protocol.ts";
 import { beats, loads, nodeByFp, nodes, outboxHeads, zoneNamed } from "../../lib/cluster/records.ts";
 import { openEnrolment } from "../../lib/cluster/statements.ts";
-import { Beat, Node, NodeState, ZoneName } from "../../lib/cluster/types.ts";
+import { Beat, Fp, Node, NodeState, ZoneName } from "../../lib/cluster/types.ts";
 import { done } from "../../lib/mesh/handler.ts";
 import { route, tagged } from "../../lib/mesh/route.ts";
 import { asked, FpParams, pageOf, PageQuery, requireRevision, Why } from "./shapes.ts";
@@ -49,7 +49,7 @@ const list = route({
   path: "/v1/nodes",
   role: "viewer",
   summary: "List nodes, of one state or zone if asked",
-  query: PageQuery.extend({ state: NodeState.optional(), zone: ZoneName.optional() }),
+  query: PageQuery.extend({ cursor: Fp.optional(), state: NodeState.optional(), zone: ZoneName.optional() }),
   reply: pageOf(NodeView),
   async run({ store, scope }, { query }) {
     return done(

@@ -7,9 +7,10 @@ import { Budget, Move, MoveState, Plan, PlanState } from "../../lib/cluster/type
 import { done } from "../../lib/mesh/handler.ts";
 import { route, tagged } from "../../lib/mesh/route.ts";
 import { enterPlanState, putPlan } from "./plan_records.ts";
-import { asked, pageOf, PageQuery, requireRevision, Why } from "./shapes.ts";
+import { asked, IdCursor, pageOf, PageQuery, requireRevision, Why } from "./shapes.ts";
 
-const PlanParams = z.object({ plan: z.string().max(60) });
+const PlanId = z.string().regex(/^[0-9a-z]{9,12}-[0-9a-z]{8}$/, "a plan id");
+const PlanParams = z.object({ plan: PlanId });
 
 const list = route({
   name: "plans.list",
@@ -17,7 +18,7 @@ const list = route({
   path: "/v1/plans",
   role: "viewer",
   summary: "List plans, newest first",
-  query: PageQuery.extend({ state: PlanState.optional() }),
+  query: PageQuery.extend({ cursor: PlanId.optional(), state: PlanState.optional() }),
   reply: pageOf(Plan),
   async run({ store, scope }, { query }) {
     const page = await store.read(scope, (tx) =>
@@ -53,7 +54,7 @@ const listMoves = route({
   role: "viewer",
   summary: "List a plan's moves, of one state if asked",
   params: PlanParams,
-  query: PageQuery.extend({ state: MoveState.optional() }),
+  query: PageQuery.extend({ cursor: IdCursor, state: MoveState.optional() }),
   reply: pageOf(Move),
   async run({ store, scope }, { params, query }) {
     return done(
@@ -61,7 +62,7 @@ const listMoves = route({
         await planById(tx, params.plan);
         const page = await moves.scan(tx, keys.moves(params.plan), {
           limit: query.limit,
-          ...(query.cursor === undefined ? {} : { after: keys.move(params.plan, Number(query.cursor)) }),
+          ...(query.cursor === undefined ? {} : { after: keys.move(params.plan, query.cursor) }),
         });
         const all = page.map(({ value }) => value);
         const items = query.state === undefined ? all : all.filter(({ state }) => state === query.state);

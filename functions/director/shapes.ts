@@ -2,14 +2,16 @@
 import { z } from "zod";
 import { SalarError } from "../../lib/errors.ts";
 import { PAGE_LIMIT, PAGE_LIMIT_MAX } from "../../lib/limits.ts";
-import { Fp } from "../../lib/cluster/types.ts";
+import { ClusterId, Fp } from "../../lib/cluster/types.ts";
 import type { RouteInput } from "../../lib/mesh/route.ts";
 
 export const PageQuery = z.object({
   limit: z.coerce.number().int().min(1).max(PAGE_LIMIT_MAX).default(PAGE_LIMIT)
     .describe("At most this many items"),
-  cursor: z.string().max(200).optional().describe("`next` of the page before"),
+  cursor: z.string().regex(/^[A-Za-z0-9_./-]{1,200}$/).optional().describe("`next` of the page before"),
 });
+/** The cursor of a list by cluster id. */
+export const IdCursor = z.coerce.number().pipe(ClusterId).optional();
 
 /** A page of items; `next` is null on the last one. A page may hold fewer items than asked and still have a next. */
 export function pageOf<T extends z.ZodType>(item: T) {

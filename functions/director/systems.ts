@@ -22,7 +22,7 @@ import { done } from "../../lib/mesh/handler.ts";
 import { route, tagged } from "../../lib/mesh/route.ts";
 import { readPlacer } from "./placing.ts";
 import { putNewPlan } from "./plan_records.ts";
-import { asked, pageOf, PageQuery, requireRevision, Why } from "./shapes.ts";
+import { asked, IdCursor, pageOf, PageQuery, requireRevision, Why } from "./shapes.ts";
 
 const SystemParams = z.object({ id: z.coerce.number().pipe(ClusterId) });
 
@@ -33,6 +33,7 @@ const list = route({
   role: "viewer",
   summary: "List systems, or search them by name, minion id, machine-id or id",
   query: PageQuery.extend({
+    cursor: IdCursor,
     q: z.string().min(1).max(253).optional().describe("Part of name, minion id, machine-id or id"),
     node: Fp.optional(),
     zone: ZoneName.optional(),
@@ -51,7 +52,7 @@ const list = route({
     return done(
       await store.read(scope, async (tx) => {
         const items: System[] = [];
-        let cursor = query.cursor === undefined ? null : Number(query.cursor);
+        let cursor = query.cursor ?? null;
         // A rare match must not scan the whole cluster for one page: after SEARCH_SCAN_MAX the caller asks on.
         for (let scanned = 0; scanned < SEARCH_SCAN_MAX;) {
           const page = await pageAfter(tx, query.node, cursor, query.limit);

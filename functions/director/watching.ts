@@ -4,16 +4,18 @@
  *
  * W1. Nothing moves by this: recovering the systems of a lost node is an administrator's drain of it.
  * W2. A node that was never heard of is not lost: accepting one by hand before its agent runs is no outage.
+ * W3. What cannot be done now (a profile on a lost node) holds up nothing else: indexes are walked to their end.
  */
 import { MOVES_BATCH_MAX, NODE_GRACE_MS, POOLED_EXPIRE_MS } from "../../lib/limits.ts";
 import { prefixRange } from "../../lib/store/store.ts";
 import { EMPTY } from "../../lib/store/record.ts";
-import { change } from "../../lib/cluster/change.ts";
+import { type Change, change } from "../../lib/cluster/change.ts";
 import { keys } from "../../lib/cluster/keys.ts";
 import { next, SERVING, systemMachine } from "../../lib/cluster/machines.ts";
+import { isAway } from "../../lib/cluster/moving.ts";
 import { post } from "../../lib/cluster/outbox.ts";
-import { beats, getText, nodes, putText, retires, systems } from "../../lib/cluster/records.ts";
-import type { Beat, Node } from "../../lib/cluster/types.ts";
+import { beats, getText, loads, nodes, putText, retires, systems } from "../../lib/cluster/records.ts";
+import type { Beat, Node, Retire } from "../../lib/cluster/types.ts";
 import type { Context } from "../../lib/mesh/context.ts";
 import { done, type Tick } from "../../lib/mesh/handler.ts";
 import { enterNodeState } from "./nodes.ts";
@@ -47,7 +49,7 @@ async function findSilent({ store, scope }: Context): Promise<{ silent: string[]
   });
 }
 
-/** W2. A draining node that is silent stays draining: that is how a lost one is recovered. */
+/** W2. A draining node that is silent stays draining, whose plan recovers its systems. */
 function isLost({ state }: Node, beat: Beat | null, nowMs: number): boolean {
   return SERVING.includes(state) && state !== "draining" && beat !== null &&
     beat.atMs + NODE_GRACE_MS <= nowMs;
@@ -71,6 +73,8 @@ async function expireNode(context: Context, fp: string): Promise<void> {
   await change(context, SELF, async (c) => {
     const [node, beat] = [await nodes.get(c.tx, fp), await beats.get(c.tx, fp)];
     if (node === null || !isExpired(node, beat, c.nowMs)) return;
+    if (((await loads.get(c.tx, fp))?.placed ?? 0) > 0) return; // its database showed systems: a person decides
+    c.tx.lock(keys.load(fp));
     c.tx.delete(keys.nodeByMachine(node.machineId));
     enterNodeState(c, node, "remove", "pooled and never accepted");
   });
@@ -94,8 +98,7 @@ async function sweepBatch(context: Context, fp: string): Promise<boolean> {
     const node = await nodes.get(c.tx, fp);
     const cursor = await getText(c.tx, keys.sweep(fp));
     if (node === null || cursor === null) return false;
-    c.tx.lock(keys.node(fp)); // its state decides what happens to all of them
-    const [from, event] = node.state === "lost" ? ["bound", "orphan"] as const : ["orphan", "bind"] as const;
+    const [from, event] = await isAway(c, fp) ? ["bound", "orphan"] as const : ["orphan", "bind"] as const;
     const prefix = keys.onNodePrefix(fp);
     const page = await c.tx.scan(prefixRange(prefix), {
       limit: MOVES_BATCH_MAX,
@@ -131,25 +134,35 @@ export const retireTick: Tick = {
   name: "retire",
   everyMs: 60_000,
   async run(context) {
-    await change(context, SELF, async (c) => {
-      const page = await retires.scan(c.tx, keys.retires, { limit: MOVES_BATCH_MAX });
-      const due = page.map(({ value }) => value).filter(({ afterMs }) => afterMs <= c.nowMs);
-      const byNode = Map.groupBy(due, ({ node }) => node);
-      for (const [fp, group] of byNode) {
-        const node = await nodes.get(c.tx, fp);
-        if (node?.state === "lost") continue; // it cannot hear; again when it is back
-        for (const { system } of group) retires.delete(c.tx, fp, system);
-        if (node === null || node.state === "removed") continue;
-        const minionIds = group.map(({ minionId }) => minionId);
-        await post(c, fp, { kind: "directive.retire", body: { minionIds } });
-        c.record({
-          what: "node.retire",
-          target: `node:${fp}`,
-          why: "moved away",
-          detail: { systems: minionIds.length },
-        });
-      }
-    });
+    let after: string | null = null;
+    do after = await retireBatch(context, after); while (after !== null); // bounded by the index
     return done();
   },
 };
+
+/** The key to go on after; null at the end. */
+async function retireBatch(context: Context, after: string | null): Promise<string | null> {
+  return await change(context, SELF, async (c) => {
+    const page = await retires.scan(c.tx, keys.retires, {
+      limit: MOVES_BATCH_MAX,
+      ...(after === null ? {} : { after }),
+    });
+    const due = page.map(({ value }) => value).filter(({ afterMs }) => afterMs <= c.nowMs);
+    // A system that is on its way back to the node needs its key there; settling forgets the retirement.
+    const moving = await c.tx.getMany(due.map(({ system }) => keys.moveOf(system)));
+    const ready = due.filter((_, index) => moving[index] === null);
+    for (const [fp, group] of Map.groupBy(ready, ({ node }) => node)) await retire(c, fp, group);
+    return page.length < MOVES_BATCH_MAX ? null : page.at(-1)?.key ?? null;
+  });
+}
+
+async function retire(c: Change, fp: string, group: readonly Retire[]): Promise<void> {
+  const node = await nodes.get(c.tx, fp);
+  if (node?.state === "lost") return; // it cannot hear; again when it is back
+  for (const { system } of group) retires.delete(c.tx, fp, system);
+  if (node === null || node.state === "removed") return;
+  const minionIds = group.map(({ minionId }) => minionId);
+  await post(c, fp, { kind: "directive.retire", body: { minionIds } });
+  const detail = { systems: minionIds.length };
+  c.record({ what: "node.retire", target: `node:${fp}`, why: "moved away", detail });
+}

@@ -1,7 +1,7 @@
 /** Zones: named groups of nodes. A zone can be removed only when no node and no system is in it. */
 import { z } from "zod";
 import { SalarError } from "../../lib/errors.ts";
-import type { Read } from "../../lib/store/store.ts";
+import { prefixRange, type Read } from "../../lib/store/store.ts";
 import { change } from "../../lib/cluster/change.ts";
 import { keys } from "../../lib/cluster/keys.ts";
 import { loads, nodes, zoneNamed, zones } from "../../lib/cluster/records.ts";
@@ -120,6 +120,10 @@ const remove = route({
           "conflict",
           `Cannot remove zone "${name}": it has ${stats.nodes} node(s); remove them first`,
         );
+      }
+      const systems = await tx.scan(prefixRange(keys.inZonePrefix(name)), { limit: 1 });
+      if (systems.length > 0) {
+        throw new SalarError("conflict", `Cannot remove zone "${name}": systems were enrolled into it`);
       }
       zones.delete(tx, name);
       record({ what: "zone.remove", target: `zone:${name}`, why: input.query.why });
