@@ -21,6 +21,7 @@ import { signStatement } from "../lib/secure/statement.ts";
 import { startNats } from "../tests/parts/nats.ts";
 import { type BenchOptions, judged, median, type Report } from "./figure.ts";
 import { type Burst, type SignedBeat, takingTurns } from "./heartbeats_beats.ts";
+import { nodeRecord } from "./node_record.ts";
 import { type BenchHost, CLUSTER, startBenchHost } from "./host.ts";
 
 const AIM_PER_SECOND = 10_000;
@@ -165,34 +166,12 @@ function counting(tally: Tally): MeshFunction {
 async function poolNodes({ store, scope }: BenchHost, keys: readonly Identity[]): Promise<void> {
   for (let from = 0; from < keys.length; from += STORE_PAGE_ENTRIES) {
     await store.write(scope, (tx) => {
-      for (const [at, { fp, spki }] of keys.slice(from, from + STORE_PAGE_ENTRIES).entries()) {
-        nodes.put(tx, nodeRecord(fp, spki, from + at), fp);
+      for (const [at, key] of keys.slice(from, from + STORE_PAGE_ENTRIES).entries()) {
+        nodes.put(tx, nodeRecord(key, `node-${from + at}`), key.fp);
       }
       return Promise.resolve();
     });
   }
-}
-
-function nodeRecord(fp: string, spki: Uint8Array, at: number) {
-  return {
-    v: 1 as const,
-    fp,
-    identityKey: spki.toBase64(),
-    name: `node-${at}`,
-    machineId: fp.slice(0, 32),
-    zone: "bench",
-    state: "accepted" as const,
-    stateBeforeLost: null,
-    capacity: 10_000,
-    weight: 1,
-    apiUrl: `https://node-${at}.example`,
-    master: `node-${at}.example`,
-    masterKey: "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
-    versions: {},
-    pooledAtMs: 0,
-    reason: "bench",
-    revision: 1,
-  };
 }
 
 /** One of each node, good for an hour. */
