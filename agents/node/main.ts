@@ -2,6 +2,7 @@
  * `salar-node`: the node agent of one Uyuni server. The only file here that chooses real parts.
  *
  *     deno run -P=node-agent agents/node/main.ts run|setup|uninstall|status|config [--key value …]
+ * X1. One agent per folder: a lock that the kernel drops with its holder, whatever ends it.
  */
 import { hostname, loadavg } from "node:os";
 import type { Bus } from "../../lib/bus/bus.ts";
@@ -59,6 +60,7 @@ async function run(args: string[]): Promise<void> {
   const config = (await readConfig(NodeConfig, args)).value;
   const log = createLog({ level: config.logLevel, nowMs: Date.now, write: printError });
   installNatsGuard(log);
+  using _lock = await lockFolder(config.folder);
   const stopping = new AbortController();
   const scope = realScope({ name: "node-agent", log, signal: stopping.signal });
   const disk = realDisk();
@@ -213,6 +215,15 @@ async function status(args: string[]): Promise<void> {
   if (state === null) return print("not enrolled");
   print(`node ${state.fp}\ncluster ${state.cluster}, zone ${state.zone}`);
   print(`directives done: up to number ${state.done}; reports to be sent: ${state.reports.length}`);
+}
+
+/** X1. */
+async function lockFolder(folder: string): Promise<Disposable> {
+  await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
+  const file = await Deno.open(`${folder}/lock`, { create: true, write: true, mode: 0o600 });
+  if (await file.tryLock(true)) return file;
+  file.close();
+  throw new SalarError("conflict", `Cannot start: another node agent works in ${folder}`);
 }
 
 if (import.meta.main) Deno.exit(await runProgram({ commands: COMMANDS, help: HELP }, Deno.args));
