@@ -13,13 +13,12 @@ import { silentLog } from "../lib/log.ts";
 import { realScope } from "../lib/mesh/real_scope.ts";
 import type { Scope } from "../lib/seams.ts";
 import { startNats } from "../tests/parts/nats.ts";
-import type { Figure } from "./figure.ts";
+import { type BenchOptions, type Figure, judged, median, type Report } from "./figure.ts";
 
 const PAYLOAD_BYTES = 256;
 const BURST = 2_000;
 const APPENDERS = 64;
 const TURNS = 4;
-const CASES = 4;
 /** The adapter may cost this much of what the bare client reaches. */
 const GOAL_RATIO = 0.5;
 
@@ -39,7 +38,7 @@ interface Driver {
   append(id: string): Promise<unknown>;
 }
 
-export async function run(report: (figure: Figure) => void, options: { seconds: number }): Promise<void> {
+export async function run(report: Report, { seconds }: BenchOptions): Promise<void> {
   const ending = new AbortController();
   const scope = realScope({ name: "bench", signal: ending.signal });
   await using nats = await startNats();
@@ -52,10 +51,10 @@ export async function run(report: (figure: Figure) => void, options: { seconds: 
     const raw = [await connectRaw({ servers: nats.url }), await connectRaw({ servers: nats.url })] as const;
     const floor = await rawDriver(...raw);
 
-    const windowMs = options.seconds * 1_000 / (2 * CASES * TURNS);
-    for (const { name, unit, better, measure } of cases) {
-      report(figure(`in process: ${name}`, await inTurns([inProcess], measure, windowMs), unit, better));
-      report(figure(`NATS: ${name}`, await inTurns([adapter, floor], measure, windowMs), unit, better));
+    const windowMs = seconds * 1_000 / (2 * TURNS);
+    for (const { name, unit, measure } of cases) {
+      report(figure(`in process: ${name}`, await inTurns([inProcess], measure, windowMs), unit));
+      report(figure(`NATS: ${name}`, await inTurns([adapter, floor], measure, windowMs), unit));
     }
     for (const connection of raw) await connection.close();
   } finally {
@@ -65,17 +64,15 @@ export async function run(report: (figure: Figure) => void, options: { seconds: 
 
 type Measure = (driver: Driver, windowMs: number) => Promise<number>;
 
-const cases: { name: string; unit: string; better: "less" | "more"; measure: Measure }[] = [
+const cases: { name: string; unit: string; measure: Measure }[] = [
   {
     name: "round trip, median",
     unit: "us",
-    better: "less",
     measure: (driver, windowMs) => medianUs(() => driver.request(), windowMs),
   },
   {
     name: `publish to one subscriber, ${PAYLOAD_BYTES} B`,
     unit: "messages/s",
-    better: "more",
     measure: async (driver, windowMs) => {
       const startMs = performance.now();
       let sent = 0;
@@ -86,13 +83,11 @@ const cases: { name: string; unit: string; better: "less" | "more"; measure: Mea
   {
     name: "append until acknowledged, median",
     unit: "us",
-    better: "less",
     measure: (driver, windowMs) => medianUs(() => driver.append(crypto.randomUUID()), windowMs),
   },
   {
     name: `append, ${APPENDERS} at once`,
     unit: "messages/s",
-    better: "more",
     measure: async (driver, windowMs) => {
       const startMs = performance.now();
       let stored = 0;
@@ -113,13 +108,10 @@ async function inTurns(drivers: Driver[], measure: Measure, windowMs: number): P
   return seen.map(median);
 }
 
-function figure(name: string, [value = 0, floor]: number[], unit: string, better: "less" | "more"): Figure {
-  const round = (number: number) => Math.round(number * 100) / 100;
-  const base = { bench: "bus", case: name, value: Math.round(value), unit };
-  if (floor === undefined) return { ...base, peer: null, ratio: null, goal: null, ok: null };
-  const ratio = better === "more" ? value / floor : floor / value;
-  const peer = `npm:nats itself: ${Math.round(floor)} ${unit}`;
-  return { ...base, peer, ratio: round(ratio), goal: GOAL_RATIO, ok: ratio >= GOAL_RATIO };
+function figure(name: string, [value = NaN, floor]: number[], unit: string): Figure {
+  const base = { bench: "bus", case: name, value, unit };
+  if (floor === undefined) return judged(base);
+  return judged({ ...base, peer: { name: "npm:nats itself", value: floor }, goal: { ratio: GOAL_RATIO } });
 }
 
 async function busDriver(scope: Scope, sender: Bus, receiver: Bus): Promise<Driver> {
@@ -189,8 +181,4 @@ async function medianUs(step: () => Promise<unknown>, windowMs: number): Promise
     took.push((performance.now() - startMs) * 1_000);
   }
   return median(took);
-}
-
-function median(values: number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0;
 }

@@ -7,7 +7,7 @@
  * Memory is that of the whole process after all plans, other benchmarks' remains included.
  */
 import { type PlacementNode, type PlacementSystem, placer, planMoves } from "../lib/cluster/placement.ts";
-import type { Figure } from "./figure.ts";
+import { type BenchOptions, type Figure, judged, median, type Report } from "./figure.ts";
 
 const NODES = 1_000;
 const SYSTEMS = 1_000_000;
@@ -15,11 +15,8 @@ const ZONE_COUNTS = [10, 1];
 const PLAN_MS_GOAL = 3_000;
 const MEMORY_MB_GOAL = 1_500;
 
-type Report = (figure: Figure) => void;
-
-/** Uses about `seconds`, and more where one round of everything needs more. */
-export function run(report: Report, { seconds }: { seconds: number }): Promise<void> {
-  for (const zones of ZONE_COUNTS) measure(report, zones, seconds * 1_000 / (3 * ZONE_COUNTS.length));
+export function run(report: Report, { seconds }: BenchOptions): Promise<void> {
+  for (const zones of ZONE_COUNTS) measure(report, zones, seconds * 1_000);
   report(figure("memory", Deno.memoryUsage().rss / 1e6, "MB", MEMORY_MB_GOAL));
   return Promise.resolve();
 }
@@ -54,10 +51,9 @@ function measure(report: Report, zones: number, caseMs: number): void {
   }
 }
 
-/** With a goal, less is better. */
-function figure(name: string, value: number, unit: string, goal: number | null = null): Figure {
-  const ok = goal === null ? null : value <= goal;
-  return { bench: "placement", case: name, value, unit, peer: null, ratio: null, goal, ok };
+function figure(name: string, value: number, unit: string, goal?: number): Figure {
+  const base = { bench: "placement", case: name, value, unit };
+  return judged(goal === undefined ? base : { ...base, goal: { value: goal } });
 }
 
 function fpOf(at: number): string {
@@ -93,5 +89,5 @@ function medianMs(forMs: number, work: () => unknown): number {
     work();
     times.push(performance.now() - startMs);
   } while (performance.now() < endMs);
-  return times.sort((x, y) => x - y)[times.length >> 1] ?? NaN;
+  return median(times);
 }

@@ -8,7 +8,7 @@ import { DatabaseSync } from "node:sqlite";
 import { realScope } from "../lib/mesh/real_scope.ts";
 import { openSqliteStore } from "../lib/store/sqlite.ts";
 import { prefixRange, type Store } from "../lib/store/store.ts";
-import type { Figure } from "./figure.ts";
+import { type BenchOptions, judged, type Report } from "./figure.ts";
 
 type Sync = "full" | "normal";
 
@@ -20,10 +20,9 @@ const FLOOR = "node:sqlite, one transaction a put";
 /** With 256 callers, a sync shared must pay for all that the contract costs, at least. */
 const SHARED_SYNC_GOAL = 1;
 
-/** Measures each case for an equal part of `seconds`. */
-export async function run(report: (figure: Figure) => void, options: { seconds: number }): Promise<void> {
+export async function run(report: Report, { seconds }: BenchOptions): Promise<void> {
   const media = [["file, full sync", "full"], ["file, normal sync", "normal"], ["memory", "full"]] as const;
-  const caseMs = options.seconds * 1_000 / (media.length * (CALLERS.length + 3));
+  const caseMs = seconds * 1_000;
   for (const [medium, sync] of media) {
     const folder = await Deno.makeTempDir({ prefix: "salar-bench-" });
     try {
@@ -50,30 +49,28 @@ interface Medium {
   floor: number;
 }
 
-async function measure(report: (figure: Figure) => void, medium: Medium): Promise<void> {
+async function measure(report: Report, medium: Medium): Promise<void> {
   const { caseMs, floor, path, sync } = medium;
   const figure = (name: string, value: number, unit: string) => ({
     bench: "store",
     case: `${name}, ${medium.medium}`,
     value,
     unit,
-    peer: null,
-    ratio: null,
-    goal: null,
-    ok: null,
   });
-  report(figure("floor: put", floor, "tx/s"));
+  report(judged(figure("floor: put", floor, "tx/s")));
 
   const store = openSqliteStore({ path, sync });
   for (const callers of CALLERS) {
     const perSecond = await writes(store, callers, caseMs);
-    const ratio = perSecond / floor;
-    const goal = callers === 256 && medium.medium === "file, full sync" ? SHARED_SYNC_GOAL : null;
-    const ok = goal === null ? null : ratio >= goal;
-    report({ ...figure(`write, ${callers} callers`, perSecond, "tx/s"), peer: FLOOR, ratio, goal, ok });
+    const shares = callers === 256 && medium.medium === "file, full sync";
+    report(judged({
+      ...figure(`write, ${callers} callers`, perSecond, "tx/s"),
+      peer: { name: FLOOR, value: floor },
+      ...(shares ? { goal: { ratio: SHARED_SYNC_GOAL } } : {}),
+    }));
   }
-  report(figure("get", await gets(store, caseMs), "tx/s"));
-  report(figure(`scan of ${SCAN_ENTRIES}`, await scans(store, caseMs), "scans/s"));
+  report(judged(figure("get", await gets(store, caseMs), "tx/s")));
+  report(judged(figure(`scan of ${SCAN_ENTRIES}`, await scans(store, caseMs), "scans/s")));
   await store.close();
 }
 

@@ -1,0 +1,120 @@
+/**
+ * `deno task bench [NAME …] [--seconds S] [--json]`: measures, and prints figures for people and for programs.
+ *
+ * B1. A missed goal is no failure: figures depend on the machine. Exit codes: 0 measured, 1 a benchmark broke, 2 usage.
+ */
+import { parseArgs } from "node:util";
+import { messageOf } from "../lib/errors.ts";
+import { print, printError } from "../lib/mesh/real_program.ts";
+import type { BenchOptions, Figure, Report } from "./figure.ts";
+import { row, tableHead } from "./table.ts";
+
+interface Bench {
+  name: string;
+  about: string;
+  /** Loads the benchmark only when it is wanted: each brings servers and libraries of its own. */
+  load(): Promise<{ run(report: Report, options: BenchOptions): Promise<void> }>;
+}
+
+const BENCHES: readonly Bench[] = [
+  { name: "bus", about: "round trips and throughput of both bus adapters", load: () => import("./bus.ts") },
+  { name: "store", about: "transactions of the embedded store", load: () => import("./store.ts") },
+  {
+    name: "heartbeats",
+    about: "heartbeats that one replica takes",
+    load: () => import("./heartbeats.ts"),
+  },
+  {
+    name: "registrations",
+    about: "enrolments of client agents over HTTP",
+    load: () => import("./registrations.ts"),
+  },
+  {
+    name: "placement",
+    about: "planning among 1,000 nodes and 1,000,000 systems",
+    load: () => import("./placement.ts"),
+  },
+  {
+    name: "capture",
+    about: "from a database row to its event on the bus",
+    load: () => import("./capture.ts"),
+  },
+];
+const SECONDS = 5;
+const SECONDS_MAX = 3_600;
+
+const HELP = `Measure Salar on this machine.
+
+Usage: deno task bench [NAME ...] [--seconds S] [--json]
+
+  --seconds S   how long to measure each case (default ${SECONDS})
+  --json        only the lines for programs
+
+${BENCHES.map(({ name, about }) => `  ${name.padEnd(14)}${about}`).join("\n")}
+
+Without a name all of them. What the figures mean: bench/README.md
+`;
+
+interface Options extends BenchOptions {
+  benches: readonly Bench[];
+  json: boolean;
+  help: boolean;
+}
+
+/** @throws {Error} saying what is wrong with them. */
+function optionsOf(args: string[]): Options {
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: {
+      seconds: { type: "string", default: String(SECONDS) },
+      json: { type: "boolean", default: false },
+      help: { type: "boolean", short: "h", default: false },
+    },
+  });
+  const seconds = Number(values.seconds);
+  if (!(seconds > 0 && seconds <= SECONDS_MAX)) {
+    throw new Error(`--seconds takes more than 0 and at most ${SECONDS_MAX}, not "${values.seconds}"`);
+  }
+  const unknown = positionals.find((name) => !BENCHES.some((bench) => bench.name === name));
+  if (unknown !== undefined) throw new Error(`there is no benchmark "${unknown}"`);
+  const benches = BENCHES.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
+  return { benches, seconds, json: values.json, help: values.help };
+}
+
+/** Rows as they come and all lines at the end; with `json` the lines as they come. */
+async function measure({ benches, seconds, json }: Options): Promise<void> {
+  const figures: Figure[] = [];
+  if (!json) print(tableHead());
+  for (const { load } of benches) {
+    const { run } = await load();
+    await run((figure) => {
+      figures.push(figure);
+      print(json ? JSON.stringify(figure) : row(figure));
+    }, { seconds });
+  }
+  if (!json) print(["", ...figures.map((figure) => JSON.stringify(figure))].join("\n"));
+}
+
+async function main(args: string[]): Promise<number> {
+  let options: Options;
+  try {
+    options = optionsOf(args);
+  } catch (error) {
+    printError(`Cannot measure: ${messageOf(error)}; see deno task bench --help`);
+    return 2;
+  }
+  if (options.help) {
+    print(HELP);
+    return 0;
+  }
+  try {
+    await measure(options);
+    return 0;
+  } catch (error) {
+    printError(messageOf(error));
+    return 1;
+  }
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));
