@@ -45,7 +45,8 @@ export interface ChangeOptions {
 }
 
 const encoder = new TextEncoder();
-const GENESIS = "0".repeat(64);
+/** What the first entry of a lane follows. */
+export const GENESIS = "0".repeat(64);
 
 /** Runs `fn` in one audited transaction; it may run again on a conflict. Result must be JSON when there is a token. */
 export async function change<T>(
