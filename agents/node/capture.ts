@@ -231,6 +231,7 @@ async function stream(
     }
   }
 
+  // Also the way to notice a peer that is gone without a word: what is written there is never acknowledged.
   scope.every(CAPTURE_STATUS_MS, "confirm position", () => Promise.resolve(confirm()));
   let saved = confirmed;
   const save = async () => {

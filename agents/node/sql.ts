@@ -29,6 +29,7 @@ export interface Sql {
 
 const TEXT_FORMS = "-c datestyle=ISO -c intervalstyle=postgres -c timezone=UTC -c extra_float_digits=1";
 const CONNECT_MS = 10_000;
+const QUERY_MS = 10_000;
 /** Socket idle time after which a peer that does not answer a goodbye is left. */
 const GOODBYE_MS = 2_000;
 
@@ -50,9 +51,14 @@ export function clientConfig(options: DatabaseOptions, name: string): pg.ClientC
 }
 
 /** @throws {SalarError} `unavailable` when the server cannot be reached or refuses the login. */
-export async function connectSql(options: DatabaseOptions, name: string): Promise<Sql> {
+export async function connectSql(
+  options: DatabaseOptions,
+  name: string,
+  { queryMs }: { queryMs?: number } = {},
+): Promise<Sql> {
   const client = new pg.Client({
     ...clientConfig(options, name),
+    ...(queryMs === undefined ? {} : { query_timeout: queryMs }),
     types: { getTypeParser: () => (text: string) => text },
   });
   await connect(client, options);
@@ -65,25 +71,24 @@ export async function connectSql(options: DatabaseOptions, name: string): Promis
   };
 }
 
-/** Connects with the first query, and anew with the first one after a failure. */
+/** For short questions: a limit on each. Connects with the first query, and anew with the first one after a failure. */
 export function lazySql(options: DatabaseOptions, name: string): Sql {
   let connection: Promise<Sql> | null = null;
-  const drop = async () => {
-    const old = connection;
-    connection = null;
+  const drop = async (old: Promise<Sql> | null) => {
+    if (connection === old) connection = null; // another query may have connected anew
     await (await old?.catch(() => null))?.close();
   };
   return {
     async query(text, values) {
-      connection ??= connectSql(options, name);
+      const used = connection ??= connectSql(options, name, { queryMs: QUERY_MS });
       try {
-        return await (await connection).query(text, values);
+        return await (await used).query(text, values);
       } catch (error) {
-        await drop();
+        await drop(used);
         throw error;
       }
     },
-    close: drop,
+    close: () => drop(connection),
   };
 }
 

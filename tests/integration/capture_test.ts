@@ -5,7 +5,13 @@ import { connectSql, type DatabaseOptions, type Sql } from "../../agents/node/sq
 import { CAPTURE_TABLES, type CaptureTable } from "../../lib/cluster/capture_tables.ts";
 import { memoryDisk } from "../../agents/node/testing.ts";
 import type { Changes } from "../../lib/cluster/protocol.ts";
-import { BUS_MESSAGE_BYTES_MAX, CHANGES_BYTES_MAX, CHANGES_PER_MESSAGE_MAX } from "../../lib/limits.ts";
+import {
+  BUS_MESSAGE_BYTES_MAX,
+  CAPTURE_IN_FLIGHT_MAX,
+  CAPTURE_STATUS_MS,
+  CHANGES_BYTES_MAX,
+  CHANGES_PER_MESSAGE_MAX,
+} from "../../lib/limits.ts";
 import { startPostgres } from "../parts/postgres.ts";
 import { waitFor } from "../parts/wait.ts";
 import {
@@ -140,6 +146,50 @@ Deno.test("capture", async (t) => {
       assert.equal(next, 20_000);
     },
   );
+
+  await t.step("while the bus takes nothing, little is held in memory and nothing is confirmed", async () => {
+    const options = await database();
+    const sql = await connectSql(options, "test setup");
+    await setup(sql, CAPTURE_TABLES, { dryRun: false });
+    await sql.close();
+    await postgres.sql(insertServer(FIRST_ID, "v0"), options.database);
+    const gate = { open: Promise.withResolvers<void>(), isShut: false };
+    let held = 0;
+    let heldMost = 0;
+    const receiver = new Receiver();
+    const capture = startCapture({
+      database: options,
+      disk: memoryDisk(),
+      async emit(_scope, changes) {
+        heldMost = Math.max(heldMost, ++held);
+        if (gate.isShut) await gate.open.promise;
+        receiver.take(changes);
+        held--;
+      },
+    });
+    await waitFor("copy", WAIT_MS, () => receiver.rows("rhnserver").length === 1);
+    gate.isShut = true;
+    const confirmed = () =>
+      postgres.sql(
+        "select confirmed_flush_lsn from pg_replication_slots where database = current_database()",
+        options.database,
+      );
+    const before = await confirmed();
+    await postgres.sql(
+      `do $$ begin perform set_config('synchronous_commit', 'off', false); for n in 1..20000 loop
+         update rhnserver set name = 'v' || n; commit; end loop; end $$`,
+      options.database,
+    );
+    await waitFor("parts to be held", WAIT_MS, () => held >= CAPTURE_IN_FLIGHT_MAX);
+    await new Promise((resolve) => setTimeout(resolve, 2 * CAPTURE_STATUS_MS)); // time to do it wrong
+    assert(heldMost < 2_000, `${heldMost} parts held`); // the limit, and what one reading of the socket brings
+    assert.equal(await confirmed(), before);
+    gate.open.resolve();
+    await waitFor("the last change", WAIT_MS, () => receiver.rows("rhnserver")[0]?.["name"] === "v20000");
+    await waitFor("confirmation", WAIT_MS, async () => await confirmed() !== before);
+    await capture.stop();
+    assert.deepEqual(capture.complaints, []);
+  });
 
   await t.step("a row too large for the bus loses its largest value, and capture goes on", async () => {
     const options = await database();
