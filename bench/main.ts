@@ -1,8 +1,13 @@
 /**
  * `deno task bench [NAME …] [--seconds S] [--json]`: measures, and prints figures for people and for programs.
  *
+ * Several benchmarks run each in a process of its own, so that none works in the heap that another has left.
  * B1. A missed goal is no failure: figures depend on the machine. Exit codes: 0 measured, 1 a benchmark broke, 2 usage.
  */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { messageOf } from "../lib/errors.ts";
 import { print, printError } from "../lib/mesh/real_program.ts";
@@ -85,15 +90,29 @@ function optionsOf(args: string[]): Options {
 /** Rows as they come and all lines at the end; with `json` the lines as they come. */
 async function measure({ benches, seconds, json }: Options): Promise<void> {
   const figures: Figure[] = [];
+  const report = (figure: Figure) => {
+    figures.push(figure);
+    print(json ? JSON.stringify(figure) : row(figure));
+  };
   if (!json) print(tableHead());
-  for (const { load } of benches) {
-    const { run } = await load();
-    await run((figure) => {
-      figures.push(figure);
-      print(json ? JSON.stringify(figure) : row(figure));
-    }, { seconds });
-  }
+  const runBench = benches.length === 1 ? runHere : runApart;
+  for (const bench of benches) await runBench(bench, report, { seconds });
   if (!json) print(["", ...figures.map((figure) => JSON.stringify(figure))].join("\n"));
+}
+
+async function runHere({ load }: Bench, report: Report, options: BenchOptions): Promise<void> {
+  const { run } = await load();
+  await run(report, options);
+}
+
+/** In a process of its own, which prints its lines as they come. */
+async function runApart({ name }: Bench, report: Report, { seconds }: BenchOptions): Promise<void> {
+  const args = ["run", "-A", fileURLToPath(import.meta.url), name, "--json", "--seconds", String(seconds)];
+  const child = spawn(Deno.execPath(), args, { stdio: ["ignore", "pipe", "inherit"] });
+  const closed = once(child, "close");
+  for await (const line of createInterface({ input: child.stdout })) report(JSON.parse(line));
+  const [code] = await closed;
+  if (code !== 0) throw new Error(`Cannot measure ${name}: its process ended with ${code}`);
 }
 
 async function main(args: string[]): Promise<number> {

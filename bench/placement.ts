@@ -4,7 +4,7 @@
  * Ten zones are the usual cluster, one zone is the worst: each placement looks at all nodes of a zone. Systems are
  * streamed as a scan of the store would bring them; the store itself is not part of it, and for scale there is the
  * time of reading that stream alone. Each plan is made at least once and again while time is left; the median counts.
- * Memory is that of the whole process after all plans, other benchmarks' remains included.
+ * Memory is the most that the process ever had, the million records that it reads from included.
  */
 import { type PlacementNode, type PlacementSystem, placer, planMoves } from "../lib/cluster/placement.ts";
 import { type BenchOptions, type Figure, judged, median, type Report } from "./figure.ts";
@@ -15,10 +15,9 @@ const ZONE_COUNTS = [10, 1];
 const PLAN_MS_GOAL = 3_000;
 const MEMORY_MB_GOAL = 1_500;
 
-export function run(report: Report, { seconds }: BenchOptions): Promise<void> {
+export async function run(report: Report, { seconds }: BenchOptions): Promise<void> {
   for (const zones of ZONE_COUNTS) measure(report, zones, seconds * 1_000);
-  report(figure("memory", Deno.memoryUsage().rss / 1e6, "MB", MEMORY_MB_GOAL));
-  return Promise.resolve();
+  report(figure("peak memory", await peakMemoryMb(), "MB", MEMORY_MB_GOAL));
 }
 
 function measure(report: Report, zones: number, caseMs: number): void {
@@ -54,6 +53,13 @@ function measure(report: Report, zones: number, caseMs: number): void {
 function figure(name: string, value: number, unit: string, goal?: number): Figure {
   const base = { bench: "placement", case: name, value, unit };
   return judged(goal === undefined ? base : { ...base, goal: { value: goal } });
+}
+
+/** Where the system does not tell the peak: what the process has now. */
+async function peakMemoryMb(): Promise<number> {
+  if (Deno.build.os !== "linux") return Deno.memoryUsage().rss / 1e6;
+  const [, kib] = /^VmHWM:\s+(\d+) kB$/m.exec(await Deno.readTextFile("/proc/self/status")) ?? [];
+  return Number(kib) * 1_024 / 1e6;
 }
 
 function fpOf(at: number): string {
