@@ -51,6 +51,8 @@ Deno.test("move() puts everything back when the new master does not answer, has 
   const spoil: ((machine: Machine) => void)[] = [
     (machine) => machine.masters["b"] = { key: PEM_B, up: false },
     (machine) => machine.masters["b"] = { key: PEM_A, up: true },
+    // It has rewritten Uyuni's own file by then.
+    (machine) => machine.masters["b"] = { key: PEM_B, up: true, silent: true },
     (machine) => machine.minion.restartFails = true,
   ];
   for (const how of spoil) {
@@ -124,24 +126,25 @@ Deno.test("move() killed again and again ends there or back, never in between", 
   const setting = fc.record({
     points,
     answers: fc.boolean(),
+    silent: fc.boolean(),
     restartFails: fc.boolean(),
     movedBefore: fc.boolean(),
     keyCached: fc.boolean(),
   });
   const seen = { there: 0, back: 0 };
-  const holds = async ({ points, answers, restartFails, movedBefore, keyCached }: Setting) => {
+  const holds = async ({ points, answers, silent, restartFails, movedBefore, keyCached }: Setting) => {
     const machine = new Machine();
-    machine.masters["b"] = { key: PEM_B, up: answers };
+    machine.masters["b"] = { key: PEM_B, up: answers, silent };
     machine.minion.restartFails = restartFails;
     if (movedBefore) machine.files.set(LAYOUT.dropIn, new TextEncoder().encode(dropInText("a")));
     if (!keyCached) machine.files.delete(LAYOUT.masterKey);
     const { end } = await moveThrough(machine, points);
     seen[end]++;
-    if (!answers || restartFails) assert.equal(end, "back");
+    if (!answers || silent || restartFails) assert.equal(end, "back");
   };
   type Setting = typeof setting extends fc.Arbitrary<infer T> ? T : never;
   await fc.assert(fc.asyncProperty(setting, holds), { numRuns: 1_000 });
-  assert.ok(seen.there > 50 && seen.back > 50, `both ends are reached: ${JSON.stringify(seen)}`);
+  assert.ok(seen.there > 20 && seen.back > 20, `both ends are reached: ${JSON.stringify(seen)}`);
 });
 
 Deno.test("previewMove() shows the lines that would change and changes nothing", async () => {

@@ -184,8 +184,8 @@ export const LAYOUT: MinionLayout = {
   kept: ["/etc/salt/minion.d/susemanager.conf"],
 };
 
-/** Masters by name, each with its key; `up: false` answers nobody. */
-export type Masters = Record<string, { key: string; up: boolean }>;
+/** Masters by name, each with its key. `up: false` answers nobody; `silent` takes a minion and then says no more. */
+export type Masters = Record<string, { key: string; up: boolean; silent?: boolean }>;
 
 /** A salt-minion by what it does with its files. */
 export class FakeMinion implements Minion {
@@ -225,7 +225,7 @@ export class FakeMinion implements Minion {
 
   verify(_scope: Scope, master: string): Promise<Outcome> {
     return this.fuse.pass((): Outcome => {
-      const follows = this.running.master === master && this.#isConnected();
+      const follows = this.running.master === master && this.#isConnected() && !this.#masters[master]?.silent;
       return follows ? { ok: true } : { ok: false, reason: `${master} does not answer` };
     });
   }
