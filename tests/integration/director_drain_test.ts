@@ -1,7 +1,6 @@
 /** Draining: what the preview says, budgets, pauses, ends of all kinds, and the recovery of a lost node. */
 import assert from "node:assert/strict";
 import { DIRECTIVE_MS, MOVE_MS_MAX, NODE_GRACE_MS, RETIRE_AFTER_MS } from "../../lib/limits.ts";
-import { moves, nodes, plans, systems } from "../../lib/cluster/records.ts";
 import type { ClusterRig, TestNode } from "../../lib/cluster/testing.ts";
 import { assertWhole } from "../../lib/cluster/testing_whole.ts";
 import { carryOut, clusterTest, FarSide, movesOf, placedOn, refusal, systemsOn } from "./director_support.ts";
@@ -77,14 +76,14 @@ clusterTest("at no time do more moves run than the budget of any node and zone a
 });
 
 clusterTest("a budget above one batch is kept, too", async (rig) => {
-  const [a, b] = [await rig.node("a"), await rig.node("b")];
+  const a = await rig.node("a");
+  await rig.node("b");
   await systemsOn(rig, a, 620);
   const plan = await drain(rig, a, { budget: { perNode: 550, perZone: 10_000 } });
   for (let pass = 0; pass < 4; pass++) await rig.tick("advance");
   const active = (await movesOf(rig, plan)).filter(({ state }) => state === "preparing");
   assert.equal(active.length, 550);
   assert.equal((await planOf(rig, plan)).counts.active, 550);
-  assert.ok(b);
 });
 
 clusterTest("a paused plan begins nothing, lets end what runs, and goes on when resumed", async (rig) => {
@@ -257,6 +256,7 @@ clusterTest("a system that goes back to a silent node is an orphan until it is h
   const [a, b] = all as [TestNode, TestNode];
   const systems = await systemsOn(rig, a, 2);
   const far = new FarSide([b], systems);
+  await rig.tick("watch");
   await drain(rig, a, { budget: { perNode: 1, perZone: 1 } });
   rig.later(NODE_GRACE_MS);
   await b.beat();
@@ -424,7 +424,7 @@ clusterTest("systems for which there is no place hold up nobody behind them", as
 });
 
 clusterTest(
-  "a system on its way back keeps its old profile, and one that is lost does not hold up others",
+  "a system on its way back keeps its old profile",
   async (rig) => {
     const all = [await rig.node("a"), await rig.node("b")];
     const [a, b] = all as [TestNode, TestNode];
@@ -444,9 +444,5 @@ clusterTest(
       [],
       "it lives there again",
     );
-    assert.ok(
-      await rig.read(async (tx) => await nodes.get(tx, a.fp) && await plans.get(tx, "none") === null),
-    );
-    assert.ok(moves && systems);
   },
 );
