@@ -237,7 +237,11 @@ class ClientAgent {
   }
 }
 
-/** The director has understood and will not take it. A missing right may be given back, so that is no refusal. */
+/**
+ * The director has understood and will not take it. Not so where a fault of its own is the reason, nor where a right is
+ * missing that may be given back.
+ */
 function isRefusal(error: unknown): boolean {
-  return isSalarError(error) && !error.retry && !["unauthenticated", "forbidden"].includes(error.code);
+  return isSalarError(error) && !error.retry && error.status < 500 &&
+    !["unauthenticated", "forbidden"].includes(error.code);
 }

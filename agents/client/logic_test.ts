@@ -204,7 +204,14 @@ Deno.test("runClientAgent() keeps a report until the director takes it, over res
 
 Deno.test("runClientAgent() forgets a report that is refused for good, and keeps one that may be taken later", async () => {
   const forgotten: ErrorCode[] = ["bad-input", "not-found", "conflict", "too-large"];
-  const kept: ErrorCode[] = ["unauthenticated", "forbidden", "rate-limited", "unavailable", "deadline"];
+  const kept: ErrorCode[] = [
+    "unauthenticated",
+    "forbidden",
+    "rate-limited",
+    "unavailable",
+    "deadline",
+    "closed",
+  ];
   for (const code of [...forgotten, ...kept]) {
     const machine = await enrolledMachine();
     machine.director.orders.push(TO_B);
