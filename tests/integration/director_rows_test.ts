@@ -1,0 +1,203 @@
+/** Database changes become what the cluster knows, in whatever order and however often they come. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import type { RowChange } from "../../lib/cluster/protocol.ts";
+import type { ClusterRig } from "../../lib/cluster/testing.ts";
+import { keys } from "../../lib/cluster/keys.ts";
+import { clusterIdOf, localIdOf } from "../../lib/cluster/ids.ts";
+import { clusterTest } from "./director_support.ts";
+
+const channel = (op: RowChange["op"], id: number, label = `label-${id}`): RowChange => ({
+  table: "rhnchannel",
+  op,
+  row: op === "truncate" ? {} : op === "delete" ? { id: String(id) } : { id: String(id), label },
+  oldKey: null,
+});
+const shuffled = (all: number[]) => fc.shuffledSubarray(all, { minLength: all.length });
+const machine = (digit: number) => String(digit).repeat(32);
+const systemsOf = async (rig: ClusterRig) => (await rig.must("GET", "/v1/systems")).items;
+
+async function channelsOf(rig: ClusterRig, fp: string): Promise<Record<string, string | null>> {
+  const labels: Record<string, string | null> = {};
+  for (let id = 1; id <= 4; id++) {
+    const label = (await rig.row(fp, "rhnchannel", String(id)))?.["label"];
+    if (label !== undefined) labels[id] = label;
+  }
+  return labels;
+}
+
+clusterTest("reordered, repeated and split in parts, changes end as they would in order", async (rig) => {
+  const change = fc.oneof(
+    { weight: 6, arbitrary: fc.tuple(fc.constantFrom("insert", "update"), fc.integer({ min: 1, max: 4 })) },
+    { weight: 2, arbitrary: fc.tuple(fc.constant("delete"), fc.integer({ min: 1, max: 4 })) },
+    { weight: 1, arbitrary: fc.tuple(fc.constant("truncate"), fc.constant(0)) },
+  );
+  const story = fc.array(fc.array(change, { minLength: 1, maxLength: 4 }), { minLength: 1, maxLength: 6 })
+    .chain((transactions) =>
+      fc.record({
+        transactions: fc.constant(transactions),
+        order: shuffled([...transactions, ...transactions].map((_, at) => at % transactions.length)),
+      })
+    );
+  await fc.assert(
+    fc.asyncProperty(story, async ({ transactions, order }) => {
+      const key = rig.newKey();
+      const node = rig.nodeOf("n", key);
+      const wanted = new Map<number, string>();
+      const parts = transactions.map((transaction, lsn) =>
+        transaction.map(([op, id], index) => {
+          const label = `label-${lsn}-${index}`;
+          if (op === "truncate") wanted.clear();
+          else if (op === "delete") wanted.delete(id);
+          else wanted.set(id, label);
+          return channel(op as RowChange["op"], id, label);
+        })
+      );
+      for (const at of order) { // each twice
+        const changes = parts[at] ?? [];
+        const half = Math.ceil(changes.length / 2);
+        await node.changes(changes.slice(half), { lsn: at, first: half });
+        await node.changes(changes.slice(0, half), { lsn: at, first: 0 });
+      }
+      assert.deepEqual(
+        await channelsOf(rig, key.fp),
+        Object.fromEntries([...wanted].map(([id, label]) => [String(id), label])),
+      );
+    }),
+    { numRuns: 150 },
+  );
+});
+
+clusterTest("an update keeps what it left out, also when it changes the key", async (rig) => {
+  const node = rig.nodeOf("n", rig.newKey());
+  const row = { id: "1", label: "a", name: "long text" };
+  await node.changes([{ table: "rhnchannel", op: "insert", row, oldKey: null }]);
+  await node.changes([{ table: "rhnchannel", op: "update", row: { id: "1", label: "b" }, oldKey: null }]);
+  assert.deepEqual(await rig.row(node.fp, "rhnchannel", "1"), { ...row, label: "b" });
+  const moved = { table: "rhnchannel", op: "update" as const, row: { id: "2" }, oldKey: { id: "1" } };
+  for (let twice = 0; twice < 2; twice++) await node.changes([moved], { lsn: 3 });
+  assert.equal(await rig.row(node.fp, "rhnchannel", "1"), null);
+  assert.deepEqual(await rig.row(node.fp, "rhnchannel", "2"), { id: "2", label: "b", name: "long text" });
+});
+
+clusterTest("a new origin wins over all positions of the old one", async (rig) => {
+  const node = rig.nodeOf("n", rig.newKey());
+  await node.changes([channel("insert", 1, "old"), channel("insert", 2, "gone")], { lsn: 900 });
+  const copy = [channel("truncate", 0), channel("insert", 1, "new")];
+  await node.changes(copy, { originNo: 2, lsn: 5 });
+  await node.changes([channel("update", 1, "late")], { lsn: 901 });
+  assert.deepEqual(await channelsOf(rig, node.fp), { 1: "new" });
+});
+
+clusterTest(
+  "more changes than one transaction takes are all there, and a truncate of as many",
+  async (rig) => {
+    const node = await rig.node("a");
+    const many = Array.from({ length: 700 }, (_, at) => channel("insert", at + 1));
+    await node.changes(many, { lsn: 50 });
+    const count = async () => {
+      const prefix = keys.rows(node.fp, "rhnchannel");
+      let rows = 0;
+      for (
+        const { key } of await rig.read((tx) =>
+          tx.scan({ from: prefix, to: `${prefix}~` }, { limit: 10_000 })
+        )
+      ) {
+        if (await rig.row(node.fp, "rhnchannel", key.slice(prefix.length)) !== null) rows++;
+      }
+      return rows;
+    };
+    assert.equal(await count(), 700);
+    await node.changes([channel("truncate", 0)], { lsn: 51 });
+    assert.equal(await count(), 0);
+  },
+);
+
+clusterTest("a profile is there once both its rows are, in any order, and gone with either", async (rig) => {
+  const node = await rig.node("a");
+  const server: RowChange = {
+    table: "rhnserver",
+    op: "insert",
+    row: { id: "7", name: "", machine_id: machine(7) },
+    oldKey: null,
+  };
+  const minion: RowChange = {
+    table: "suseminioninfo",
+    op: "insert",
+    row: { server_id: "7", minion_id: "seven.example" },
+    oldKey: null,
+  };
+  for (const [round, order] of [[server, minion], [minion, server]].entries()) {
+    for (const [at, change] of order.entries()) {
+      await node.changes([change], { lsn: 100 * round + at + 1 });
+      const all = await systemsOf(rig);
+      assert.equal(all.filter(({ state }: { state: string }) => state === "bound").length, at);
+    }
+    const [first] = order;
+    assert.ok(first);
+    const gone = { ...first, op: "delete" as const };
+    await node.changes([gone], { lsn: 100 * round + 10 });
+    assert.deepEqual((await systemsOf(rig)).map(({ state }: { state: string }) => state), ["deleted"]);
+    const rest = { ...(order[1] ?? first), op: "delete" as const };
+    await node.changes([rest], { lsn: 100 * round + 11 });
+  }
+});
+
+clusterTest("ids are the same on every node and stay for good", async (rig) => {
+  const [a, b] = [await rig.node("a"), await rig.node("b")];
+  const shown = { machineId: machine(1), minionId: "one.example" };
+  await a.show({ localId: 11, ...shown });
+  await b.show({ localId: 22, ...shown });
+  await a.changes([channel("insert", 1, "pool")]);
+  await b.changes([channel("insert", 9, "pool")]);
+  const idOn = (fp: string, localId: number) => rig.read((tx) => clusterIdOf(tx, "system", fp, localId));
+  const [system] = await systemsOf(rig);
+  assert.deepEqual([await idOn(a.fp, 11), await idOn(b.fp, 22)], [system.id, system.id]);
+  assert.equal(system.node, a.fp, "who showed it first owns it");
+  const pool = await rig.read((tx) => clusterIdOf(tx, "channel", a.fp, 1));
+  assert.ok(pool !== null && pool === await rig.read((tx) => clusterIdOf(tx, "channel", b.fp, 9)));
+
+  const gone = (localId: number) =>
+    a.changes([
+      { table: "rhnserver", op: "delete", row: { id: String(localId) }, oldKey: null },
+    ]);
+  await gone(11);
+  assert.equal((await systemsOf(rig))[0].state, "deleted");
+  await a.show({ localId: 12, ...shown });
+  const [again] = await systemsOf(rig);
+  assert.deepEqual([again.id, again.state], [system.id, "bound"]);
+
+  await a.show({ localId: 13, ...shown }); // registered again before the old profile was deleted
+  await gone(12);
+  assert.equal((await systemsOf(rig))[0].state, "bound");
+  assert.equal(await rig.read((tx) => localIdOf(tx, "system", a.fp, system.id)), 13);
+});
+
+clusterTest("what a node should not send spoils nothing", async (rig) => {
+  const node = await rig.node("a");
+  const row = (table: string, row: Record<string, string | null>): RowChange => ({
+    table,
+    op: "insert",
+    row,
+    oldKey: null,
+  });
+  await node.changes([
+    row("unheard_of", { id: "1" }),
+    row("rhnserver", { id: "x/../y", name: "n", machine_id: "no" }),
+    row("rhnserver", { id: "5", name: "n".repeat(5_000), machine_id: machine(5) }),
+    row("suseminioninfo", { server_id: "5", minion_id: "five.example" }),
+    row("rhnchannel", { id: null, label: "nameless" }),
+  ]);
+  const [system] = await systemsOf(rig);
+  assert.equal(system.name.length, 253);
+  assert.equal((await rig.must("GET", "/v1/events")).items.length > 0, true);
+});
+
+clusterTest("a removed node shows nobody any more", async (rig) => {
+  const node = await rig.node("a");
+  await rig.must("POST", `/v1/nodes/${node.fp}/drain`, {});
+  await rig.tick("advance");
+  await rig.must("DELETE", `/v1/nodes/${node.fp}`);
+  await node.show({ localId: 1, machineId: machine(1), minionId: "one.example" });
+  assert.deepEqual(await systemsOf(rig), []);
+});
