@@ -24,6 +24,15 @@ export interface Question {
   session: Session | null;
 }
 
+/** With a session, as all methods want one that look at what is somebody's. */
+export type UserQuestion = Question & { session: Session };
+
+export interface Answer {
+  value: XmlRpcValue | null;
+  /** Names of the nodes whose part is missing. */
+  silent: string[];
+}
+
 export type Outcome =
   | { kind: "value"; value: XmlRpcValue | null }
   | { kind: "fault"; fault: UyuniFault }
@@ -43,21 +52,25 @@ export interface Answers {
 }
 
 /** Asks one node. @throws {SalarError} only when this replica or its store ends */
-export async function ask(context: Context, peer: Peer, question: Question): Promise<Outcome> {
-  const { node, onTrial } = peer;
-  const { method, session } = question;
+export async function ask(context: Context, { node, onTrial }: Peer, question: Question): Promise<Outcome> {
+  const { method, params, session } = question;
   const key = session?.nodeKeys.get(node.fp);
   if (session !== null && key === undefined) return { kind: "stranger" };
-  const params = key === undefined ? question.params : [key, ...question.params];
+  const outcome = await tryNode(context, node, method, key === undefined ? params : [key, ...params]);
+  if (onTrial && outcome.kind !== "silent") await forgetSilence(context, node);
+  return outcome;
+}
+
+async function tryNode(
+  context: Context,
+  node: Node,
+  method: string,
+  params: readonly XmlRpcValue[],
+): Promise<Outcome> {
   try {
-    const value = await callNode(context, node, method, params);
-    if (onTrial) await forgetSilence(context, node);
-    return { kind: "value", value };
+    return { kind: "value", value: await callNode(context, node, method, params) };
   } catch (error) {
-    if (error instanceof UyuniFault) {
-      if (onTrial) await forgetSilence(context, node);
-      return { kind: "fault", fault: error };
-    }
+    if (error instanceof UyuniFault) return { kind: "fault", fault: error };
     const isSlow = isSalarError(error, "deadline");
     if (!isSlow && !(error instanceof UyuniCallError)) throw error;
     if (isSlow) await noteSilence(context, node);

@@ -8,12 +8,13 @@ import { assert } from "../../lib/errors.ts";
 import type { Context } from "../../lib/mesh/context.ts";
 import { UyuniFault } from "../../lib/uyuni/faults.ts";
 import type { XmlRpcCall, XmlRpcValue } from "../../lib/uyuni/xmlrpc.ts";
-import type { Question } from "./asking.ts";
+import type { Answer, Question } from "./asking.ts";
 import { camelCase, javaType, USER_CLASS } from "./java.ts";
+import { askContent, askOwners } from "./lists.ts";
 import { logIn, logOut } from "./login.ts";
 import { type Method, type Namespace, NAMESPACES } from "./methods.ts";
-import { type Answer, askContent, askLowest, askOne, askOwners } from "./policies.ts";
 import { isSessionKey, type Session, useSession } from "./sessions.ts";
+import { askLowest, askOne } from "./values.ts";
 
 /** @throws {UyuniFault} */
 export async function answerCall(context: Context, { method: sent, params }: XmlRpcCall): Promise<Answer> {

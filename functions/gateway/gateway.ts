@@ -1,8 +1,8 @@
 /**
  * The gateway: the API of one Uyuni server, for the whole cluster.
  *
- * A call is read (`endpoint.ts`), gets its session and overload (`calls.ts`, table in `methods.ts`), goes to nodes and
- * becomes one answer in cluster ids (`policies.ts`). Nodes that do not answer are left out, and said to be (`asking.ts`).
+ * A call is read (`endpoint.ts`), gets its session and overload (`calls.ts`, table in `methods.ts`), goes to nodes
+ * (`asking.ts`) and becomes one answer in cluster ids (`lists.ts`, `values.ts`). A node that does not answer is left out.
  */
 import type { MeshFunction } from "../../lib/mesh/function.ts";
 import { callRoute, pageRoute } from "./endpoint.ts";

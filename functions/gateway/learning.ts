@@ -37,7 +37,7 @@ export async function learnSystems(
     const outcomes = await Promise.all(
       wanted.slice(at, at + GATEWAY_LEARN_AT_ONCE).map(async (localId) => {
         const question = { method: "system.getDetails", params: [localId], session };
-        return { localId, outcome: await ask(context, peer, question) };
+        return { localId, outcome: await ask(context, { ...peer, onTrial: false }, question) };
       }),
     );
     const profiles = outcomes

@@ -8,15 +8,14 @@ import { GATEWAY_SESSION_MS } from "../../lib/limits.ts";
 import type { Context } from "../../lib/mesh/context.ts";
 import { UyuniFault } from "../../lib/uyuni/faults.ts";
 import type { XmlRpcValue } from "../../lib/uyuni/xmlrpc.ts";
-import { askEach, type Asked, conclude, type Question, unanswered } from "./asking.ts";
+import { type Answer, askEach, type Asked, conclude, type Question, unanswered } from "./asking.ts";
 import { javaType } from "./java.ts";
-import type { Answer } from "./policies.ts";
 import { type Peer, readRoster } from "./roster.ts";
 import { closeSession, isSessionKey, openSession, type Session } from "./sessions.ts";
 
 /** Parameters are login, password and perhaps seconds; nodes check them all. */
 export async function logIn(context: Context, question: Question): Promise<Answer> {
-  const roster = await readRoster(context);
+  const roster = await readRoster(context, null);
   const outcomes = await askEach(context, roster.peers, question);
   const nodeKeys = keysIn(outcomes);
   try {
@@ -51,7 +50,7 @@ export async function logOut(context: Context, key: XmlRpcValue): Promise<Answer
   const session = await closeSession(context, key).catch((error) => {
     throw error instanceof UyuniFault ? insideHandler(error) : error;
   });
-  await logOutOf(context, (await readRoster(context)).peers, session);
+  await logOutOf(context, (await readRoster(context, session)).peers, session);
   return { value: 1, silent: [] };
 }
 

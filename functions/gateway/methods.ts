@@ -1,7 +1,7 @@
 /**
  * The API that the gateway serves: each method by namespace, its overloads by arity, and how each is federated.
  *
- * A row says which nodes are asked and how their answers become one; `policies.ts` has the code, once per policy.
+ * A row says which nodes are asked and how their answers become one; `calls.ts` says where the code of each policy is.
  * Source: the API catalogue of Uyuni; Java class names appear in faults.
  */
 

@@ -13,6 +13,7 @@ import { type Node, type NodeState, TimeMs } from "../../lib/cluster/types.ts";
 import type { Context } from "../../lib/mesh/context.ts";
 import { records } from "../../lib/store/record.ts";
 import type { Read } from "../../lib/store/store.ts";
+import type { Session } from "./sessions.ts";
 
 export interface Peer {
   node: Node;
@@ -30,20 +31,24 @@ const Silence = z.object({ v: z.literal(1), untilMs: TimeMs });
 const silences = records(Silence, keys.silent);
 const ASKED: readonly NodeState[] = ["accepted", "cordoned", "draining"];
 
-/** All nodes that hold systems. */
-export function readRoster(context: Context): Promise<Roster> {
-  return rosterOf(context, (tx) => Array.fromAsync(nodes.all(tx, keys.nodes)));
+/** All nodes that hold systems. A trial is left to a call whose session (null: it needs none) the node knows. */
+export function readRoster(context: Context, session: Session | null): Promise<Roster> {
+  return rosterOf(context, session, (tx) => Array.fromAsync(nodes.all(tx, keys.nodes)));
 }
 
 /** A roster of this node alone; of nobody when it holds no systems. */
-export function readPeer(context: Context, fp: string): Promise<Roster> {
-  return rosterOf(context, async (tx) => {
+export function readPeer(context: Context, fp: string, session: Session): Promise<Roster> {
+  return rosterOf(context, session, async (tx) => {
     const node = await nodes.get(tx, fp);
     return node === null ? [] : [node];
   });
 }
 
-async function rosterOf(context: Context, read: (tx: Read) => Promise<Node[]>): Promise<Roster> {
+async function rosterOf(
+  context: Context,
+  session: Session | null,
+  read: (tx: Read) => Promise<Node[]>,
+): Promise<Roster> {
   const { store, scope } = context;
   const { known, kept } = await store.read(scope, async (tx) => {
     const known = (await read(tx)).filter(({ state }) => ASKED.includes(state) || state === "lost");
@@ -51,7 +56,9 @@ async function rosterOf(context: Context, read: (tx: Read) => Promise<Node[]>): 
   });
   const nowMs = scope.nowMs();
   const untilMs = new Map(known.map(({ fp }, index) => [fp, kept[index]?.untilMs ?? null]));
-  const due = known.filter(({ fp, state }) => state !== "lost" && isDue(untilMs.get(fp), nowMs));
+  const due = known.filter(({ fp, state }) =>
+    state !== "lost" && isDue(untilMs.get(fp), nowMs) && (session === null || session.nodeKeys.has(fp))
+  );
   const tried = due.length === 0 ? [] : await claimTrials(context, due);
 
   const roster: Roster = { peers: [], silent: [] };

@@ -227,6 +227,21 @@ Deno.test("a node that hangs is waited for once, and tried again by one call aft
   });
 });
 
+Deno.test("a trial is left to a session that the node knows", async () => {
+  await withCluster(["node-1", "node-2"], async (cluster) => {
+    const node = cluster.node("node-1");
+    node.behaviour = "hangs";
+    const without = await cluster.inTime(cluster.logIn());
+    node.behaviour = "up";
+    node.asked.length = 0;
+    await cluster.clock.advance(GATEWAY_SILENT_MS);
+    await cluster.list("system.listSystems", without);
+    assert.deepEqual(node.asked, []);
+    await cluster.logIn();
+    assert.deepEqual(node.asked, ["auth.login"]);
+  });
+});
+
 Deno.test("when nobody answers, the fault says so", async () => {
   await withCluster(["node-1", "node-2"], async (cluster) => {
     const key = await cluster.logIn();
