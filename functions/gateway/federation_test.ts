@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { GATEWAY_SILENT_MS } from "../../lib/limits.ts";
+import { GATEWAY_LEARN_MAX, GATEWAY_SILENT_MS } from "../../lib/limits.ts";
 import { FAULTS, UyuniFault } from "../../lib/uyuni/faults.ts";
 import {
   readReply,
@@ -98,6 +98,21 @@ Deno.test("all: a system that change capture has seen deleted is not taken up ag
     const key = await cluster.logIn();
     assert.deepEqual(await cluster.list("system.listSystems", key), []);
     assert.equal(cluster.node("node-1").asked.includes("system.getDetails"), false);
+  });
+});
+
+Deno.test("all: calls at once learn the same systems under the same ids, so many of a node at a time", async () => {
+  await withCluster(["node-1"], async (cluster) => {
+    for (let n = 0; n <= GATEWAY_LEARN_MAX; n++) await cluster.register("node-1", `web-${n}`);
+    const key = await cluster.logIn();
+    const list = () => cluster.list("system.listSystems", key);
+    const [one = [], other = []] = await cluster.inTime(Promise.all([list(), list()]));
+    const ids = new Map(one.map(({ id, name }) => [name, id]));
+    assert.ok(one.length >= GATEWAY_LEARN_MAX && new Set(ids.values()).size === one.length);
+    for (const { id, name } of other) assert.equal(id, ids.get(name) ?? id);
+    const all = await list();
+    assert.equal(all.length, GATEWAY_LEARN_MAX + 1);
+    for (const { id, name } of all) assert.equal(id, ids.get(name) ?? id);
   });
 });
 
