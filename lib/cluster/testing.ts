@@ -182,7 +182,7 @@ export class ClusterRig {
     return this.context.store.write(this.context.scope, fn);
   }
 
-  /** Runs a tick once; in `rounds` rounds, several after each other. */
+  /** Runs each of these ticks once, in this order. */
   async tick(...names: string[]): Promise<void> {
     for (const name of names) {
       const tick = this.parts.functions.flatMap(({ ticks }) => ticks).find((each) => each.name === name);
