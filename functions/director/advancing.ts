@@ -90,8 +90,9 @@ async function progressOf(tx: Read, planId: string): Promise<Progress | null> {
     const at = index.map(({ key }) => [planId, Number(key.slice(prefix.length))] as [string, number]);
     return (await moves.getMany(tx, at)).filter((move) => move !== null);
   };
-  const [queuedKeys, activeKeys, endedKeys] = [keys.movesQueued, keys.movesActive, keys.movesEnded]
-    .map((prefixOf) => prefixOf(planId)) as [string, string, string];
+  const queuedKeys = keys.movesQueued(planId);
+  const activeKeys = keys.movesActive(planId);
+  const endedKeys = keys.movesEnded(planId);
   return {
     plan,
     queued: await movesAt(queuedKeys, await firstOf(queuedKeys)),
