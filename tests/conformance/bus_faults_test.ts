@@ -267,5 +267,5 @@ async function runRefused(url: string, caFile?: string): Promise<void> {
   });
   const { code, stdout, stderr } = await child.output();
   const [out, err] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes).trim());
-  assert.deepEqual([code, out], [0, `${REFUSED_CONNECTS} refused`], err);
+  assert.deepEqual([code, out], [0, `${REFUSED_CONNECTS} refused`], err ?? "");
 }
