@@ -1,5 +1,6 @@
 /** What a process of functions can be told. Checked once, at start; the descriptions are its `--help`. */
 import { z } from "zod";
+import { NATS_KEYS } from "../lib/bus/nats_config.ts";
 import { LOG_LEVELS } from "../lib/log.ts";
 
 /** Names of the functions that exist; the process runs the chosen ones. */
@@ -30,13 +31,7 @@ export const FunctionsConfig = z.object({
   natsReplicas: z.union([z.literal(1), z.literal(3)]).default(1).describe(
     "Copies of each stream: 1, or 3 on a cluster",
   ),
-  natsUser: z.string().min(1).optional().describe("User at NATS"),
-  natsPasswordFile: z.string().min(1).optional().describe("File with its password"),
-  natsCaFile: z.string().min(1).optional().describe(
-    "PEM of the authority that signed the servers' certificates",
-  ),
-  natsCertFile: z.string().min(1).optional().describe("PEM of this client's certificate, for mutual TLS"),
-  natsKeyFile: z.string().min(1).optional().describe("PEM of its private key"),
+  ...NATS_KEYS,
   httpHost: z.string().min(1).default("127.0.0.1").describe("Address to listen on"),
   httpPort: z.int().min(0).max(65_535).default(8480).describe("Port to listen on; 0 takes a free one"),
   httpCertFile: z.string().min(1).optional().describe(

@@ -8,10 +8,11 @@ import { join } from "node:path";
 import type { Bus } from "../lib/bus/bus.ts";
 import { openInProcessBus } from "../lib/bus/in_process.ts";
 import { connectNats } from "../lib/bus/nats.ts";
+import { natsAccess } from "../lib/bus/nats_config.ts";
 import { installNatsGuard } from "../lib/bus/nats_errors.ts";
 import { credentials } from "../lib/cluster/credentials.ts";
 import { ensureAdminToken } from "../lib/cluster/first_token.ts";
-import { configHelp, explain, readSecret } from "../lib/config.ts";
+import { configHelp, explain } from "../lib/config.ts";
 import { createLog, type Log } from "../lib/log.ts";
 import type { MeshFunction } from "../lib/mesh/function.ts";
 import { startHost } from "../lib/mesh/host.ts";
@@ -102,27 +103,13 @@ async function run(config: FunctionsConfig): Promise<void> {
 }
 
 async function openBus(scope: Scope, config: FunctionsConfig, log: Log): Promise<Bus> {
-  const { natsServers, natsReplicas, natsUser, natsPasswordFile, natsCaFile, natsCertFile, natsKeyFile } =
-    config;
-  if (natsServers === undefined) return openInProcessBus({ scope, log });
-  const tls = {
-    ...(natsCaFile === undefined ? {} : { caFile: natsCaFile }),
-    ...(natsCertFile === undefined || natsKeyFile === undefined
-      ? {}
-      : { certFile: natsCertFile, keyFile: natsKeyFile }),
-  };
+  if (config.natsServers === undefined) return openInProcessBus({ scope, log });
   return await connectNats(scope, {
-    servers: natsServers,
-    replicas: natsReplicas,
+    servers: config.natsServers,
+    replicas: config.natsReplicas,
     name: config.replica ?? replicaName(config.functions),
     log,
-    ...(Object.keys(tls).length === 0 ? {} : { tls }),
-    ...(natsUser === undefined || natsPasswordFile === undefined ? {} : {
-      credentials: {
-        user: natsUser,
-        password: await readSecret(realDisk(), "natsPasswordFile", natsPasswordFile),
-      },
-    }),
+    ...await natsAccess(realDisk(), config),
   });
 }
 

@@ -14,7 +14,7 @@ import { realDisk } from "../../lib/mesh/real_disk.ts";
 import { realNet } from "../../lib/mesh/real_net.ts";
 import { realProbe } from "../../lib/mesh/real_probe.ts";
 import { realScope } from "../../lib/mesh/real_scope.ts";
-import { print, printError, readConfig, runProgram } from "../../lib/mesh/real_program.ts";
+import { lockFolder, print, printError, readConfig, runProgram } from "../../lib/mesh/real_program.ts";
 import { runUntilSignal } from "../../lib/mesh/run.ts";
 import { ClientConfig, LocalConfig, PreviewConfig } from "./config.ts";
 import { directorAt } from "./director.ts";
@@ -157,14 +157,6 @@ async function realMinion(config: LocalConfig) {
     verifyMs: config.verifyMs,
   });
   return { disk, crypt: realCrypt(), minion, net };
-}
-
-async function lockFolder(folder: string): Promise<Disposable> {
-  await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
-  const file = await Deno.open(`${folder}/lock`, { create: true, write: true, mode: 0o600 });
-  if (await file.tryLock(true)) return file;
-  file.close();
-  throw new SalarError("conflict", `Cannot start: another client agent works in ${folder}`);
 }
 
 if (import.meta.main) Deno.exit(await runProgram({ commands: COMMANDS, help: HELP }, Deno.args));

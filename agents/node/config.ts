@@ -1,5 +1,6 @@
 /** What the node agent can be told. Checked once, at start; the descriptions are its `--help`. */
 import { z } from "zod";
+import { NATS_KEYS } from "../../lib/bus/nats_config.ts";
 import { MachineId } from "../../lib/cluster/types.ts";
 import { NODE_CAPACITY } from "../../lib/limits.ts";
 import { LOG_LEVELS } from "../../lib/log.ts";
@@ -22,11 +23,7 @@ export const NodeConfig = z.object({
   ),
 
   natsServers: z.array(z.string().min(1)).min(1).describe("NATS servers, host:port"),
-  natsUser: z.string().min(1).optional().describe("User at NATS"),
-  natsPasswordFile: Path.optional().describe("File with its password"),
-  natsCaFile: Path.optional().describe("PEM of the authority that signed the servers' certificates"),
-  natsCertFile: Path.optional().describe("PEM of this agent's certificate, for mutual TLS"),
-  natsKeyFile: Path.optional().describe("PEM of its private key"),
+  ...NATS_KEYS,
 
   master: z.string().min(1).max(253).optional().describe(
     "Name by which minions reach this Salt master; else the node's name",

@@ -7,6 +7,7 @@
 import { hostname, loadavg } from "node:os";
 import type { Bus } from "../../lib/bus/bus.ts";
 import { connectNats } from "../../lib/bus/nats.ts";
+import { natsAccess } from "../../lib/bus/nats_config.ts";
 import { installNatsGuard } from "../../lib/bus/nats_errors.ts";
 import { CAPTURE_TABLES } from "../../lib/cluster/capture_tables.ts";
 import { configHelp, explain, readSecret } from "../../lib/config.ts";
@@ -18,7 +19,7 @@ import { realDisk } from "../../lib/mesh/real_disk.ts";
 import { realNet } from "../../lib/mesh/real_net.ts";
 import { realProbe } from "../../lib/mesh/real_probe.ts";
 import { realScope } from "../../lib/mesh/real_scope.ts";
-import { print, printError, readConfig, runProgram } from "../../lib/mesh/real_program.ts";
+import { lockFolder, print, printError, readConfig, runProgram } from "../../lib/mesh/real_program.ts";
 import { runUntilSignal } from "../../lib/mesh/run.ts";
 import type { Disk, Net, Scope } from "../../lib/seams.ts";
 import { uyuniClient } from "../../lib/uyuni/client.ts";
@@ -149,22 +150,12 @@ async function enrol(scope: Scope, { config, disk, net, trust }: Enrolment): Pro
 }
 
 async function openBus(scope: Scope, config: NodeConfig, disk: Disk, log: Log): Promise<Bus> {
-  const { natsServers, natsUser, natsPasswordFile, natsCaFile, natsCertFile, natsKeyFile } = config;
-  const tls = {
-    ...(natsCaFile === undefined ? {} : { caFile: natsCaFile }),
-    ...(natsCertFile === undefined || natsKeyFile === undefined
-      ? {}
-      : { certFile: natsCertFile, keyFile: natsKeyFile }),
-  };
   return await connectNats(scope, {
-    servers: natsServers,
+    servers: config.natsServers,
     replicas: 1, // agents make no streams
     name: `node ${config.name ?? hostname()}`,
     log,
-    ...(Object.keys(tls).length === 0 ? {} : { tls }),
-    ...(natsUser === undefined || natsPasswordFile === undefined ? {} : {
-      credentials: { user: natsUser, password: await readSecret(disk, "natsPasswordFile", natsPasswordFile) },
-    }),
+    ...await natsAccess(disk, config),
   });
 }
 
@@ -215,15 +206,6 @@ async function status(args: string[]): Promise<void> {
   if (state === null) return print("not enrolled");
   print(`node ${state.fp}\ncluster ${state.cluster}, zone ${state.zone}`);
   print(`directives done: up to number ${state.done}; reports to be sent: ${state.reports.length}`);
-}
-
-/** X1. */
-async function lockFolder(folder: string): Promise<Disposable> {
-  await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
-  const file = await Deno.open(`${folder}/lock`, { create: true, write: true, mode: 0o600 });
-  if (await file.tryLock(true)) return file;
-  file.close();
-  throw new SalarError("conflict", `Cannot start: another node agent works in ${folder}`);
 }
 
 if (import.meta.main) Deno.exit(await runProgram({ commands: COMMANDS, help: HELP }, Deno.args));

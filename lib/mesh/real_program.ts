@@ -5,7 +5,7 @@
  */
 import type { z } from "zod";
 import { type Config, configPath, parseConfig } from "../config.ts";
-import { messageOf } from "../errors.ts";
+import { messageOf, SalarError } from "../errors.ts";
 
 export type Commands = ReadonlyMap<string, (args: string[]) => Promise<void>>;
 
@@ -41,6 +41,15 @@ export async function readConfig<S extends z.ZodRawShape>(
   const path = configPath({ args, env });
   const file = path === null ? null : { path, text: await Deno.readTextFile(path) };
   return parseConfig(schema, { args, env, file });
+}
+
+/** One program per folder: a lock that the kernel drops with its holder. @throws {SalarError} `conflict` */
+export async function lockFolder(folder: string): Promise<Disposable> {
+  await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
+  const file = await Deno.open(`${folder}/lock`, { create: true, write: true, mode: 0o600 });
+  if (await file.tryLock(true)) return file;
+  file.close();
+  throw new SalarError("conflict", `Cannot start: another agent works in ${folder}`);
 }
 
 /** A line on standard output, where a program's results go. */
