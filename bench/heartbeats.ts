@@ -2,7 +2,8 @@
  * Heartbeats per second and replica: signed statements through the host's message path into the store.
  *
  * A beat counts once the transaction of its batch has committed: signature, schema, batch and synced write are in it.
- * They are signed beforehand. In process the sender costs this core, too; over NATS it is a thread of its own, and the
+ * They are signed beforehand, one a node, and sent again and again; nothing on the way remembers a statement.
+ * In process the sender costs this core, too; over NATS it is a thread of its own, and the
  * server a process of its own. The floor is `node:crypto` verifying the same signatures and doing nothing else,
  * measured in turn with each window, so that a busy machine slows both.
  */
@@ -21,11 +22,14 @@ import { signStatement } from "../lib/secure/statement.ts";
 import { startNats } from "../tests/parts/nats.ts";
 import { type BenchOptions, judged, median, type Report } from "./figure.ts";
 import { type Burst, type SignedBeat, takingTurns } from "./heartbeats_beats.ts";
-import { nodeRecord } from "./node_record.ts";
 import { type BenchHost, CLUSTER, startBenchHost } from "./host.ts";
+import { nodeRecord } from "./node_record.ts";
 
 const AIM_PER_SECOND = 10_000;
-/** Those whose beats come to the aim, and whose keys the replica has forgotten each time; and the usual large cluster. */
+/**
+ * As many as make the aim in life, whose keys the replica has forgotten each time. Then a thousand: their keys are
+ * remembered, and two beats of a node in one batch are one write.
+ */
 const NODE_COUNTS = [AIM_PER_SECOND * HEARTBEAT_MS / 1_000, 1_000];
 /** Beats under way: batches stay full, and no queue on the way comes near its bound. */
 const AHEAD_MAX = 3 * BEAT_BATCH_MAX;

@@ -11,9 +11,8 @@
 import { randomBytes } from "node:crypto";
 import { clientTrust } from "../agents/client/trust.ts";
 import { clientBind } from "../functions/client-bind/client_bind.ts";
-import type { EnrolSystem } from "../lib/cluster/protocol.ts";
+import { EnrolChallenge, type EnrolSystem } from "../lib/cluster/protocol.ts";
 import { joinTokens, nodes, zones } from "../lib/cluster/records.ts";
-import { EnrolChallenge } from "../lib/cluster/protocol.ts";
 import { realCrypt } from "../lib/mesh/real_crypt.ts";
 import { generateIdentity } from "../lib/secure/keys.ts";
 import { mintJoinToken, TOKEN_RANDOM_BYTES } from "../lib/secure/token.ts";
