@@ -141,6 +141,7 @@ async function forget(data: string): Promise<void> {
 
 try {
   await main();
+  Deno.exit(0); // agents of a demo may still wait for what nobody will answer
 } catch (error) {
   printError(messageOf(error));
   Deno.exit(1);

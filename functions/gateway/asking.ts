@@ -75,7 +75,7 @@ async function tryNode(
     if (!isSlow && !(error instanceof UyuniCallError)) throw error;
     if (isSlow) await noteSilence(context, node);
     context.log.warn("node gave no answer", { node: node.name, method, error });
-    context.meter.count("salar_gateway_silent_total", 1, { node: node.name });
+    context.meter.count("gateway_silent", 1, { node: node.name });
     return { kind: "silent" };
   }
 }

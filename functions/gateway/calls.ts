@@ -35,7 +35,7 @@ export async function answerCall(context: Context, { method: sent, params }: Xml
     return await federate(context, method, { method: `${space}.${name}`, params: args, session });
   } finally {
     const labels = { method: `${space}.${name}` }; // only names of the table come here
-    context.meter.timeMs("salar_gateway_call_ms", context.scope.monoMs() - startMs, labels);
+    context.meter.timeMs("gateway_call", context.scope.monoMs() - startMs, labels);
   }
 }
 

@@ -120,7 +120,7 @@ async function inClusterIds(
     return id === null ? [] : [{ ...row, id }];
   });
   if (mapped.length < rows.length) {
-    meter.count("salar_gateway_unmapped_rows_total", rows.length - mapped.length, { node: node.name, kind });
+    meter.count("gateway_unmapped_rows", rows.length - mapped.length, { node: node.name, kind });
   }
   return mapped;
 }

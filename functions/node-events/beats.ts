@@ -43,7 +43,7 @@ export const beatHandler = batchHandler({
       }
       return fps.filter((_, index) => known[index]?.state === "lost");
     });
-    meter.count("salar_node_beats_total", messages.length);
+    meter.count("node_beats", messages.length);
     for (const fp of back) await welcomeBack(context, fp);
     return done();
   },

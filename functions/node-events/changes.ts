@@ -41,7 +41,7 @@ export const changesHandler = handler({
         }
       });
     }
-    context.meter.count("salar_row_changes_total", changes.length);
+    context.meter.count("row_changes", changes.length);
     return done();
   },
 });
