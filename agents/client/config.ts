@@ -1,8 +1,8 @@
 /** What the client agent can be told. Checked once, at start; the descriptions are its `--help`. */
 import { z } from "zod";
 import { MINION_VERIFY_MS_MAX, MOVE_MS_MAX } from "../../lib/limits.ts";
+import { MasterName } from "../../lib/cluster/types.ts";
 import { LOG_LEVELS } from "../../lib/log.ts";
-import { MasterName } from "./journal.ts";
 
 const Path = z.string().regex(/^\//, "an absolute path");
 const Argv = z.array(z.string().min(1)).min(1).max(50);

@@ -11,15 +11,12 @@
  * J4. A move that is interrupted too often, or past its deadline, turns back.
  */
 import { z } from "zod";
-import { PublicPem } from "../../lib/cluster/types.ts";
+import { MasterName, PublicPem } from "../../lib/cluster/types.ts";
 import { MOVE_MS_MAX, MOVE_RESUMES_MAX } from "../../lib/limits.ts";
 import type { Outcome } from "./minion.ts";
 
 const Step = z.enum(["write", "restart", "verify", "put-back", "restart-old", "verify-old", "there", "back"]);
 export type Step = z.infer<typeof Step>;
-
-/** A host name or address: it becomes a Salt setting and an argument of `salt-call`, so nothing else may pass. */
-export const MasterName = z.string().regex(/^[A-Za-z0-9:][A-Za-z0-9.:_-]{0,252}$/, "a host name or address");
 
 /** What the director ordered, with the numbers of its directive. */
 export const MoveOrder = z.object({

@@ -23,7 +23,7 @@ import {
 import type { Log } from "../../lib/log.ts";
 import type { Net, Probe, Scope } from "../../lib/seams.ts";
 import { type Director, directorAt } from "./director.ts";
-import { MasterName, type MoveJournal } from "./journal.ts";
+import type { MoveJournal } from "./journal.ts";
 import { PUBLISH_PORT } from "./minion.ts";
 import { move, readJournal, type RepointDeps, resumeMove } from "./repoint.ts";
 import { type AgentState, readState, withReport, writeState } from "./state.ts";
@@ -42,7 +42,6 @@ export interface ClientAgentDeps extends RepointDeps {
   joinToken(): Promise<string>;
 }
 
-const Move = DirectiveMove.extend({ master: MasterName });
 const REASON_CHARS_MAX = 1_000;
 
 /**
@@ -165,7 +164,7 @@ class ClientAgent {
   }
 
   async #obey(scope: Scope, { seq, epoch, body }: Directive): Promise<void> {
-    const parsed = Move.safeParse(body);
+    const parsed = DirectiveMove.safeParse(body);
     if (!parsed.success) {
       throw new SalarError("bad-peer", `Cannot follow directive ${seq}: its body is not of the agreed form`);
     }

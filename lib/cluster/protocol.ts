@@ -9,7 +9,7 @@
  * P3. A client agent refuses a `directive.move` whose epoch is not above the last that it followed.
  */
 import { z } from "zod";
-import { ClusterId, Fp, MachineId, MinionId, PublicPem, TimeMs, ZoneName } from "./types.ts";
+import { ClusterId, Fp, MachineId, MasterName, MinionId, PublicPem, TimeMs, ZoneName } from "./types.ts";
 
 /** Which role may send which kind of statement; anything else is refused before its body is looked at. */
 export const STATEMENT_KINDS = {
@@ -54,7 +54,7 @@ export const EnrolNode = z.object({
   machineId: MachineId,
   name: z.string().min(1).max(253),
   apiUrl: z.url().max(500),
-  master: z.string().min(1).max(253),
+  master: MasterName,
   masterKey: PublicPem,
   capacity: z.int().min(0).max(1_000_000).optional(),
   weight: z.number().min(0.01).max(100).optional(),
@@ -84,7 +84,7 @@ export const DirectiveMove = z.object({
   plan: z.string(),
   system: ClusterId,
   node: Fp,
-  master: z.string(),
+  master: MasterName,
   masterKey: PublicPem,
 });
 export type DirectiveMove = z.infer<typeof DirectiveMove>;

@@ -16,6 +16,8 @@ export const PublicPem = z.string().max(4_096).regex(
   /^-----BEGIN (RSA )?PUBLIC KEY-----\n[A-Za-z0-9+/=\n]+-----END (RSA )?PUBLIC KEY-----\n?$/,
   "a public key in PEM",
 );
+/** A host or address, as minions name their master; nothing that could end a line or a quote of a configuration. */
+export const MasterName = z.string().regex(/^[A-Za-z0-9:][A-Za-z0-9.:_-]{0,252}$/, "a host name or address");
 export const ClusterId = z.int().min(1).max(2 ** 31 - 1);
 export const TimeMs = z.int().min(0);
 const Reason = z.string().max(1_000);
@@ -64,7 +66,7 @@ export const Node = z.object({
   /** Base of its XML-RPC API as functions reach it, such as `https://node-1.example`. */
   apiUrl: z.url().max(500),
   /** Host or address that minions name as their master. */
-  master: z.string().min(1).max(253),
+  master: MasterName,
   masterKey: PublicPem,
   versions: z.record(z.string(), z.string()),
   pooledAtMs: TimeMs,
