@@ -1,0 +1,72 @@
+/**
+ * `salar`: the admin tool. The only file here that chooses real parts.
+ *
+ *     deno run -P=cli cli/main.ts nodes list
+ */
+import { realDisk } from "../lib/mesh/real_disk.ts";
+import { realNet } from "../lib/mesh/real_net.ts";
+import { realScope } from "../lib/mesh/real_scope.ts";
+import { EXIT } from "./exit.ts";
+import { runSalar } from "./program.ts";
+import type { Sink, Source } from "./world.ts";
+
+/** What a shell shows for a program that ended because nobody reads its output any more (SIGPIPE). */
+const EXIT_BROKEN_PIPE = 141;
+
+function sink(stream: typeof Deno.stdout | typeof Deno.stderr): Sink {
+  return {
+    isTerminal: stream.isTerminal(),
+    write(text) {
+      const bytes = new TextEncoder().encode(text);
+      try {
+        for (let at = 0; at < bytes.length;) at += stream.writeSync(bytes.subarray(at));
+      } catch (error) {
+        if (error instanceof Deno.errors.BrokenPipe) Deno.exit(EXIT_BROKEN_PIPE); // `salar … | head`
+        throw error;
+      }
+    },
+  };
+}
+
+function source(signal: AbortSignal): Source {
+  // Ctrl-C ends the input: a read cannot be taken back.
+  const aborted = new Promise<null>((resolve) =>
+    signal.addEventListener("abort", () => resolve(null), { once: true })
+  );
+  const text = async (untilLineEnd: boolean): Promise<string> => {
+    const chunks: string[] = [];
+    const decoder = new TextDecoder();
+    const buffer = new Uint8Array(64 * 1024);
+    for (;;) {
+      const read = await Promise.race([Deno.stdin.read(buffer), aborted]);
+      if (read === null) break;
+      chunks.push(decoder.decode(buffer.subarray(0, read), { stream: true }));
+      if (untilLineEnd && chunks.at(-1)?.includes("\n")) break;
+    }
+    return chunks.join("") + decoder.decode();
+  };
+  return {
+    isTerminal: Deno.stdin.isTerminal(),
+    text: () => text(false),
+    line: async () => (await text(true)).split(/\r?\n/)[0] ?? null,
+  };
+}
+
+const ending = new AbortController();
+Deno.addSignalListener("SIGINT", () => {
+  if (ending.signal.aborted) Deno.exit(EXIT.interrupted);
+  ending.abort();
+});
+const scope = realScope({ name: "salar", signal: ending.signal });
+Deno.exit(
+  await runSalar(Deno.args, {
+    scope,
+    net: realNet,
+    disk: realDisk(),
+    env: Deno.env.toObject(),
+    folder: Deno.cwd(),
+    stdin: source(ending.signal),
+    stdout: sink(Deno.stdout),
+    stderr: sink(Deno.stderr),
+  }),
+);
