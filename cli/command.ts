@@ -29,6 +29,8 @@ export interface Input {
   as: string;
   about: string;
   choices?: readonly string[];
+  /** An option that must be given. */
+  needed?: true;
   /** Where in the request it goes; without it the command itself looks at it. */
   to?: `${"path" | "query" | "body"}.${string}`;
   /** The value that the text stands for. @default the text itself */

@@ -10,7 +10,7 @@ import { number, text } from "./columns.ts";
 import { EXIT } from "./exit.ts";
 import { at, type Json, listAt, numberAt, textAt } from "./json.ts";
 import { openSession, printJson, say, type Session, tablePrinter } from "./session.ts";
-import { watchPlan } from "./watch.ts";
+import { watchBegun } from "./watch.ts";
 import type { Sink, World } from "./world.ts";
 
 const INPUTS: readonly Input[] = [
@@ -39,36 +39,30 @@ export const drain: Command = {
   ],
   routes: ["nodes.drain", "plans.show"],
   async run({ world, given, flags }) {
+    const { node, dryRun = false, yes = false, wait = true } = given;
     const mayAsk = world.stdin.isTerminal && world.stderr.isTerminal;
-    if (given["yes"] !== true && given["dryRun"] !== true && !mayAsk) { // D2
-      throw new SalarError(
-        "bad-input",
-        "Cannot ask whether to drain: this is no terminal; give --yes or --dry-run",
-      );
+    if (!yes && !dryRun && !mayAsk) { // D2
+      const state = "this is no terminal; give --yes or --dry-run";
+      throw new SalarError("bad-input", `Cannot ask whether to drain: ${state}`);
     }
     const session = await openSession(world, flags);
     const { path = {}, body = {} } = await partsOf(session, INPUTS, given);
-    if (given["dryRun"] === true || given["yes"] !== true) {
-      const reply = await session.api.ask("nodes.drain", { path, body: { ...body, dryRun: true } });
-      if (given["dryRun"] === true && flags.json) printJson(world, reply);
-      else {await printPreview(
-          session,
-          at(reply, "preview"),
-          given["dryRun"] === true ? world.stdout : world.stderr,
-        );}
-      if (given["dryRun"] === true) return EXIT.ok;
-      if (!await saysYes(world, `Drain ${String(given["node"])} now?`)) {
+    const preview = () => session.api.ask("nodes.drain", { path, body: { ...body, dryRun: true } });
+    if (dryRun) {
+      if (flags.json) printJson(world, await preview());
+      else await printPreview(session, await preview(), world.stdout);
+      return EXIT.ok;
+    }
+    if (!yes) {
+      await printPreview(session, await preview(), world.stderr);
+      if (!await saysYes(world, `Drain ${String(node)} now?`)) {
         say(world, "Nothing is changed.");
-        return EXIT.failed;
+        return world.scope.signal.aborted ? EXIT.interrupted : EXIT.failed;
       }
     }
     const reply = await begin(session, { path, body });
-    const id = textAt(reply, "plan.id");
-    say(world, `Plan ${id} drains ${String(given["node"])}.`);
-    if (given["wait"] !== false) return await watchPlan(session, id);
-    if (flags.json) printJson(world, reply);
-    else world.stdout.write(id + "\n");
-    return EXIT.ok;
+    say(world, `Plan ${textAt(reply, "plan.id")} drains ${String(node)}.`);
+    return await watchBegun(session, reply, { wait });
   },
 };
 
@@ -89,7 +83,8 @@ async function begin(
 }
 
 /** How many systems go where, and which cannot go and why. */
-async function printPreview(session: Session, preview: Json, sink: Sink): Promise<void> {
+async function printPreview(session: Session, reply: Json, sink: Sink): Promise<void> {
+  const preview = at(reply, "preview");
   const [total, stuck] = [numberAt(preview, "total"), numberAt(preview, "stuckTotal")];
   sink.write(`${total - stuck} of ${total} systems would move${stuck > 0 ? `, ${stuck} cannot` : ""}.\n`);
   const targets = listAt(preview, "targets");

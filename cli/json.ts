@@ -17,10 +17,11 @@ export function at(value: Json, path: string): Json {
   );
 }
 
-/** As `at`, as text; empty where there is none. */
+/** As `at`, as text; empty where there is none. Lists are `a, b`, or `none`. */
 export function textAt(value: Json, path: string): string {
   const found = at(value, path);
   if (found === null) return "";
+  if (Array.isArray(found)) return found.map((each) => textAt({ each }, "each")).join(", ") || "none";
   return typeof found === "object" ? JSON.stringify(found) : String(found);
 }
 

@@ -16,6 +16,7 @@ const EXIT_BROKEN_PIPE = 141;
 function sink(stream: typeof Deno.stdout | typeof Deno.stderr): Sink {
   return {
     isTerminal: stream.isTerminal(),
+    columns: () => Deno.consoleSize().columns,
     write(text) {
       const bytes = new TextEncoder().encode(text);
       try {

@@ -4,7 +4,7 @@ import { EXIT } from "./exit.ts";
 import { textAt } from "./json.ts";
 import { openSession, printJson, say } from "./session.ts";
 import { shortFp } from "./columns.ts";
-import { watchPlan } from "./watch.ts";
+import { watchBegun } from "./watch.ts";
 
 const INPUTS: readonly Input[] = [
   SYSTEM,
@@ -30,11 +30,7 @@ export const move: Command = {
       else world.stdout.write(to + "\n");
       return EXIT.ok;
     }
-    const id = textAt(reply, "plan.id");
-    say(world, `Plan ${id} moves ${String(given["system"])} to ${to}.`);
-    if (given["wait"] !== false) return await watchPlan(session, id);
-    if (flags.json) printJson(world, reply);
-    else world.stdout.write(id + "\n");
-    return EXIT.ok;
+    say(world, `Plan ${textAt(reply, "plan.id")} moves ${String(given["system"])} to ${to}.`);
+    return await watchBegun(session, reply, { wait: given["wait"] });
   },
 };

@@ -71,7 +71,7 @@ ${EXIT_MEANINGS.map(([code, meaning]) => `  ${String(code).padStart(3)}  ${meani
 }
 
 function addGroup(program: Parser, { name, alias, purpose, commands }: Group, run: Run): void {
-  const parser = program.command(name).description(purpose);
+  const parser = program.command(name).description(purpose).helpCommand(false);
   if (alias !== undefined) parser.alias(alias);
   for (const command of commands) addCommand(parser, command, run);
 }
@@ -96,8 +96,9 @@ function rootOf(parser: Parser): Parser {
   return parser.parent === null ? parser : rootOf(parser.parent);
 }
 
-function optionOf({ as, about, choices }: Input): Option {
+function optionOf({ as, about, choices, needed = false }: Input): Option {
   const option = new Option(as, about);
+  if (needed) option.makeOptionMandatory();
   return choices === undefined ? option : option.choices([...choices]);
 }
 
@@ -115,7 +116,7 @@ const HINTS: Readonly<Record<string, string>> = {
   stale: "It has changed meanwhile: look at it again and decide again.",
   "no-placement":
     "Add or uncordon a node, raise its capacity, or allow the zone fallback: salar zones update --help",
-  unavailable: "Is it running? SERVER/readyz says what is missing; --server names another one.",
+  unavailable: "Is it running? Its /readyz says what is missing; --server names another one.",
   deadline: "It may or may not have been done: look before you repeat it.",
   "outcome-unknown": "It may or may not have been done: look before you repeat it.",
 };
@@ -127,7 +128,10 @@ function explainError(world: World, error: unknown): void {
   const { problems, hint = HINTS[error.code] } = error.detail;
   say(world, `salar: ${error.message}`);
   if (Array.isArray(problems)) {
-    for (const { field, reason } of problems) say(world, `  ${String(field)}: ${String(reason)}`);
+    // The message tells the first one already, or all of them.
+    for (const { field, reason } of problems.filter(({ reason }) => !error.message.includes(reason))) {
+      say(world, `  ${field}: ${reason}`);
+    }
   }
   if (typeof hint === "string") say(world, hint);
 }

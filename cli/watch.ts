@@ -14,6 +14,15 @@ import { printJson, say, type Session, tablePrinter } from "./session.ts";
 import { printable } from "./table.ts";
 import type { Sink } from "./world.ts";
 
+/** After a plan has begun: watches it, or with `wait` false prints its id for scripts. */
+export async function watchBegun(session: Session, reply: Json, { wait }: { wait: unknown }): Promise<Exit> {
+  const id = textAt(reply, "plan.id");
+  if (wait !== false) return await watchPlan(session, id);
+  if (session.flags.json) printJson(session.world, reply);
+  else session.world.stdout.write(id + "\n");
+  return EXIT.ok;
+}
+
 /** Prints the plan as it ended, to standard output. */
 export async function watchPlan(session: Session, id: string): Promise<Exit> {
   const progress = progressOn(session);
@@ -102,7 +111,8 @@ function overwriting(sink: Sink): Progress {
   let isOpen = false;
   return {
     show(text) {
-      sink.write(`\r\x1b[2K${printable(text)}`);
+      // A line that wraps could not be written over.
+      sink.write(`\r\x1b[2K${printable(text).slice(0, sink.columns() - 1)}`);
       isOpen = true;
     },
     end() {

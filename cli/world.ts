@@ -3,6 +3,8 @@ import type { Disk, Net, Scope } from "../lib/seams.ts";
 
 export interface Sink {
   isTerminal: boolean;
+  /** Of a terminal's line. */
+  columns(): number;
   write(text: string): void;
 }
 

@@ -17,6 +17,7 @@ export const tokens: Group = {
         {
           as: "--role <role>",
           about: "What it may do (needed)",
+          needed: true,
           choices: ["viewer", "operator", "admin"],
           to: "body.role",
         },
@@ -65,7 +66,7 @@ export const join: Group = {
       purpose: "Make a join token; it is printed this once, alone on standard output",
       inputs: [
         { as: "<kind>", about: "What joins with it", choices: ["node", "system"], to: "body.kind" },
-        { as: "--zone <zone>", about: "Where it belongs (needed)", to: "body.zone" },
+        { as: "--zone <zone>", about: "Where it belongs (needed)", needed: true, to: "body.zone" },
         {
           as: "--uses <n>",
           about: "How often it may be used; once without it",
