@@ -1,0 +1,320 @@
+/**
+ * The Store contract over a plain ordered map: what the simulation stores in, fast and easy to look into.
+ *
+ * In: `OrderedData` (what is stored, shared by all) and a `Link` (how one process reaches it). Out: a `Store`.
+ * D1. Every version of a key is kept while a transaction that began before its end may read it.
+ * D2. A commit is one synchronous step; `onCommit` sees it whole, in the order of commits.
+ * Passes `lib/store/store_suite.ts`; attempts, buffers, keys and tokens are those that all adapters share.
+ */
+import { assert, isSalarError, SalarError } from "../../lib/errors.ts";
+import { STORE_CLOSE_WAIT_MS_MAX, STORE_TOKEN_KEEP_MS, STORE_TOKEN_SWEEP_MAX } from "../../lib/limits.ts";
+import type { Scope } from "../../lib/seams.ts";
+import { type Attempt, untilCommitted } from "../../lib/store/attempts.ts";
+import { WriteBuffer } from "../../lib/store/buffer.ts";
+import { checkKey, checkScan, compareKeys } from "../../lib/store/keys.ts";
+import type { Entry, Range, Read, ScanOptions, Store, Write } from "../../lib/store/store.ts";
+import { checkToken, decodeResult, encodeResult } from "../../lib/store/tokens.ts";
+
+export interface Written {
+  key: string;
+  before: Uint8Array | null;
+  after: Uint8Array | null;
+}
+
+/** How one process reaches the data. Both may wait, fail or never answer. */
+export interface Link {
+  /** Before a transaction begins, and for a check. */
+  reach(scope: Scope): Promise<void>;
+  /** Carries a commit there and its outcome back. @throws `outcome-unknown` when the way back is lost */
+  commit(scope: Scope, apply: () => Outcome): Promise<Outcome>;
+}
+
+export type Outcome =
+  | { kind: "committed" }
+  | { kind: "repeated"; result: string | null }
+  | { kind: "conflict"; lost: string };
+
+/** Rules that a run may break on purpose, to see that the checks find it. */
+export interface Sabotage {
+  ignoresLocks?: boolean;
+  ignoresChanges?: boolean;
+  /** Of about 200 directives one is not written. */
+  losesOutbox?: boolean;
+}
+
+interface Version {
+  revision: number;
+  value: Uint8Array | null;
+}
+
+interface Running {
+  snapshot: number;
+}
+
+interface Token {
+  atMs: number;
+  result: string | null;
+}
+
+/** What is stored. */
+export class OrderedData {
+  readonly running = new Set<Running>();
+  readonly tokens = new Map<string, Token>();
+  onCommit: (written: Written[]) => void = () => {};
+  readonly #sabotage: Sabotage;
+  #revision = 0;
+  /** All keys that ever were, in order. */
+  readonly #keys: string[] = [];
+  readonly #versions = new Map<string, Version[]>();
+  readonly #locked = new Map<string, number>();
+
+  constructor(sabotage: Sabotage = {}) {
+    this.#sabotage = sabotage;
+  }
+
+  begin(): Running {
+    const running = { snapshot: this.#revision };
+    this.running.add(running);
+    return running;
+  }
+
+  get(key: string, snapshot = this.#revision): Uint8Array | null {
+    const versions = this.#versions.get(key);
+    if (versions === undefined) return null;
+    for (let at = versions.length - 1; at >= 0; at--) {
+      const version = versions[at] as Version;
+      if (version.revision <= snapshot) return version.value;
+    }
+    return null;
+  }
+
+  scan({ from, to }: Range, snapshot: number, { limit, reverse = false }: ScanOptions): Entry[] {
+    const found: Entry[] = [];
+    const [first, end] = [this.#indexOf(from), this.#indexOf(to)];
+    const step = reverse ? -1 : 1;
+    for (let at = reverse ? end - 1 : first; at >= first && at < end && found.length < limit; at += step) {
+      const key = this.#keys[at] as string;
+      const value = this.get(key, snapshot);
+      if (value !== null) found.push({ key, value: value.slice() });
+    }
+    return found;
+  }
+
+  commit(
+    { snapshot, buffer }: { snapshot: number; buffer: WriteBuffer },
+    token: (Token & { name: string }) | null,
+  ): Outcome {
+    const known = token === null ? undefined : this.tokens.get(token.name);
+    if (known !== undefined) return { kind: "repeated", result: known.result };
+    const lost = this.#conflictOf(snapshot, buffer);
+    if (lost !== null) return { kind: "conflict", lost };
+
+    const revision = ++this.#revision;
+    const oldest = this.#oldestSnapshot();
+    const written: Written[] = [];
+    for (const [key, after] of buffer.writes) {
+      if (this.#sabotage.losesOutbox && revision % 200 === 0 && key.startsWith("outbox/")) continue;
+      written.push({ key, before: this.get(key), after });
+      this.#put(key, { revision, value: after }, oldest);
+    }
+    for (const key of buffer.locks) this.#locked.set(key, revision);
+    if (token !== null) this.tokens.set(token.name, token);
+    this.onCommit(written);
+    return { kind: "committed" };
+  }
+
+  /** As in `lib/store/group_commit.ts`. */
+  #conflictOf(snapshot: number, { writes, locks }: WriteBuffer): string | null {
+    if (snapshot === this.#revision) return null;
+    const changedSince = (key: string) =>
+      (this.#versions.get(key)?.at(-1)?.revision ?? 0) > snapshot && !this.#sabotage.ignoresChanges;
+    const isLockedSince = (key: string) =>
+      (this.#locked.get(key) ?? 0) > snapshot && !this.#sabotage.ignoresLocks;
+    for (const key of writes.keys()) {
+      if (changedSince(key)) return `a change of key ${key}`;
+      if (isLockedSince(key)) return `a lock of key ${key}`;
+    }
+    if (this.#sabotage.ignoresLocks) return null;
+    for (const key of locks) if (changedSince(key)) return `a change of key ${key}`;
+    return null;
+  }
+
+  #put(key: string, version: Version, oldest: number): void {
+    const versions = this.#versions.get(key);
+    if (versions === undefined) {
+      this.#versions.set(key, [version]);
+      this.#keys.splice(this.#indexOf(key), 0, key);
+      return;
+    }
+    let gone = 0; // D1: all but the last one that the oldest reader sees
+    while (gone + 1 < versions.length && (versions[gone + 1] as Version).revision <= oldest) gone++;
+    if (gone > 0) versions.splice(0, gone);
+    versions.push(version);
+  }
+
+  #oldestSnapshot(): number {
+    let oldest = this.#revision;
+    for (const { snapshot } of this.running) if (snapshot < oldest) oldest = snapshot;
+    return oldest;
+  }
+
+  #indexOf(key: string): number {
+    let [low, high] = [0, this.#keys.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (compareKeys(this.#keys[middle] as string, key) < 0) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
+/** A process's store. What it leaves running when it dies is ended by `abandon`. */
+export interface OrderedStore extends Store {
+  abandon(): void;
+}
+
+export function openOrderedStore(data: OrderedData, link: Link): OrderedStore {
+  const mine = new Set<Running>();
+  const calls = new Map<Promise<unknown>, Scope>();
+  let closing: Promise<void> | null = null;
+
+  function call<T>(scope: Scope, work: () => Promise<T>): Promise<T> {
+    if (closing !== null) {
+      return Promise.reject(new SalarError("closed", "Cannot use store: it is closed"));
+    }
+    const going = work();
+    calls.set(going, scope);
+    return going.finally(() => calls.delete(going));
+  }
+
+  async function transact<T>(scope: Scope, work: (tx: Transaction) => Promise<T>): Promise<T> {
+    checkLive(scope);
+    await link.reach(scope);
+    checkLive(scope);
+    const running = data.begin();
+    mine.add(running);
+    const tx: Transaction = { scope, snapshot: running.snapshot, buffer: new WriteBuffer(), open: true };
+    try {
+      return await work(tx);
+    } finally {
+      tx.open = false;
+      end(running);
+    }
+  }
+  function end(running: Running): void {
+    data.running.delete(running);
+    mine.delete(running);
+  }
+
+  async function attempt<T>(
+    tx: Transaction,
+    fn: (tx: Write) => Promise<T>,
+    token: string | undefined,
+  ): Promise<Attempt<T>> {
+    const known = token === undefined ? undefined : data.tokens.get(token);
+    if (known !== undefined) return { ok: true, result: decodeResult<T>(known.result) };
+    const result = await fn(writer(data, tx));
+    tx.open = false;
+    const { scope, buffer } = tx;
+    if (buffer.isEmpty() && token === undefined) return { ok: true, result };
+    const saved = token === undefined
+      ? null
+      : { name: token, atMs: scope.nowMs(), result: encodeResult(result) };
+    checkLive(scope);
+    const outcome = await link.commit(scope, () => data.commit(tx, saved)).catch((error) => {
+      if (token === undefined || !isSalarError(error, "outcome-unknown")) throw error;
+      return { kind: "conflict" as const, lost: "its answer" }; // the next attempt finds the token, or commits
+    });
+    if (outcome.kind === "conflict") return { ok: false, lost: outcome.lost };
+    if (outcome.kind === "repeated") return { ok: true, result: decodeResult<T>(outcome.result) };
+    return { ok: true, result: saved === null ? result : decodeResult<T>(saved.result) };
+  }
+
+  async function close(): Promise<void> {
+    const waits = [...calls].map(([going, scope]) =>
+      scope.timeout(STORE_CLOSE_WAIT_MS_MAX, async () => void await going)
+    );
+    await Promise.allSettled(waits);
+  }
+
+  return {
+    read: (scope, fn) => call(scope, () => transact(scope, (tx) => fn(reader(data, tx)))),
+    write: (scope, fn, { token } = {}) =>
+      call(scope, async () => {
+        if (token !== undefined) checkToken(token);
+        return await untilCommitted(scope, () => transact(scope, (tx) => attempt(tx, fn, token)));
+      }),
+    sweepTokens: (scope) =>
+      call(scope, async () => {
+        await link.reach(scope);
+        const beforeMs = scope.nowMs() - STORE_TOKEN_KEEP_MS;
+        const old = [...data.tokens].filter(([, { atMs }]) => atMs < beforeMs).slice(
+          0,
+          STORE_TOKEN_SWEEP_MAX,
+        );
+        for (const [name] of old) data.tokens.delete(name);
+        return old.length;
+      }),
+    check: (scope) => call(scope, () => link.reach(scope)),
+    close: () => closing ??= close(),
+    abandon() {
+      for (const running of mine) end(running);
+    },
+  };
+}
+
+interface Transaction {
+  scope: Scope;
+  snapshot: number;
+  buffer: WriteBuffer;
+  open: boolean;
+}
+
+function reader(data: OrderedData, tx: Transaction): Read {
+  const find = (key: string) => {
+    const own = tx.buffer.get(key);
+    return own === undefined ? data.get(key, tx.snapshot)?.slice() ?? null : own;
+  };
+  const check = () => {
+    assert(tx.open, "a transaction is not used after its function has returned");
+    checkLive(tx.scope);
+  };
+  return {
+    async get(key) {
+      checkKey(key);
+      check();
+      return await find(key);
+    },
+    async getMany(keys) {
+      keys.forEach(checkKey);
+      check();
+      return await keys.map(find);
+    },
+    async scan(range, options) {
+      const rest = checkScan(range, options);
+      check();
+      const limit = options.limit + tx.buffer.countIn(rest);
+      return await tx.buffer.overlay(data.scan(rest, tx.snapshot, { ...options, limit }), rest, options);
+    },
+  };
+}
+
+function writer(data: OrderedData, tx: Transaction): Write {
+  const buffer = () => {
+    assert(tx.open, "a transaction is not used after its function has returned");
+    return tx.buffer;
+  };
+  return {
+    ...reader(data, tx),
+    put: (key, value) => buffer().put(key, value),
+    delete: (key) => buffer().delete(key),
+    lock: (key) => buffer().lock(key),
+  };
+}
+
+function checkLive({ signal }: Scope): void {
+  if (signal.aborted) {
+    throw new SalarError("cancelled", "Cannot go on with transaction: its caller stopped waiting");
+  }
+}

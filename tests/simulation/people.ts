@@ -1,0 +1,162 @@
+/**
+ * People: they set the cluster up, drain, pin, move, pause and cancel while everything fails, and tidy up at the end.
+ *
+ * P1. What they must get done they ask for again, under the same idempotency key, until it is answered.
+ */
+import { isSalarError } from "../../lib/errors.ts";
+import type { Net, Random, Scope } from "../../lib/seams.ts";
+import type { Checks } from "./checks.ts";
+import { DIRECTOR_URL, type Mesh } from "./mesh.ts";
+import { pick } from "./random.ts";
+import type { NodeMachine, World } from "./world.ts";
+
+const ASK_MS = 5_000;
+
+export interface PeopleOptions {
+  scope: Scope;
+  net: Net;
+  random: Random;
+  world: World;
+  mesh: Mesh;
+  checks: Checks;
+  adminToken: string;
+  tell: (text: string) => void;
+}
+
+interface Answer {
+  status: number;
+  // deno-lint-ignore no-explicit-any
+  body: any;
+}
+
+export class People {
+  readonly #options: PeopleOptions;
+  readonly #random: Random;
+
+  constructor(options: PeopleOptions) {
+    this.#options = options;
+    this.#random = options.random;
+  }
+
+  /** Zones, tokens, nodes and agents, in the order in which a cluster comes up. */
+  async setUp(): Promise<void> {
+    const { world, mesh, scope } = this.#options;
+    for (const zone of new Set(world.nodes.map(({ zone }) => zone))) {
+      await this.#must("POST", "/v1/zones", { name: zone, description: "", fallback: true });
+      for (const kind of ["node", "system"]) {
+        const { body } = await this.#must("POST", "/v1/join-tokens", { kind, zone, uses: 1_000 });
+        mesh.joinTokens.set(`${kind}/${zone}`, body.token);
+      }
+    }
+    for (const agent of mesh.nodeAgents.values()) agent.start();
+    for (const node of world.nodes) {
+      while ((await this.#must("GET", `/v1/nodes/${node.fp}`)).status !== 200) await scope.sleep(1_000);
+      await this.#must("POST", `/v1/nodes/${node.fp}/accept`, { why: "set up" });
+    }
+    for (const agent of mesh.clientAgents.values()) {
+      agent.start();
+      await scope.sleep(this.#random.below(100));
+    }
+  }
+
+  /** One thing that somebody takes into their head. Refusals are fine. */
+  async meddle(): Promise<void> {
+    const { world, checks } = this.#options;
+    const node = pick(this.#random, world.nodes);
+    const system = pick(this.#random, [...checks.systems.keys(), 0]);
+    const plan = pick(this.#random, [...checks.openPlans, ""]);
+    const why = { why: "people" };
+    switch (this.#random.below(9)) {
+      case 0:
+      case 1:
+        return await this.#may("POST", `/v1/nodes/${node.fp}/drain`, why);
+      case 2:
+        return await this.#may("POST", `/v1/nodes/${node.fp}/undrain`, why);
+      case 3:
+        return await this.#may("POST", `/v1/nodes/${node.fp}/uncordon`, why);
+      case 4:
+        return await this.#may("POST", `/v1/nodes/${node.fp}/cordon`, why);
+      case 5:
+        return await this.#may("PUT", `/v1/systems/${system}/pin`, { node: node.fp, ...why });
+      case 6:
+        return await this.#may("POST", `/v1/systems/${system}/move`, { to: node.fp, ...why });
+      case 7:
+        return await this.#may("POST", `/v1/plans/${plan}/${pick(this.#random, ["pause", "cancel"])}`, why);
+      default:
+        return await this.#may("POST", `/v1/plans/${plan}/resume`, why);
+    }
+  }
+
+  /** Leaves nothing paused, pinned or closed to systems, as often as it takes. */
+  async tidyUp(): Promise<void> {
+    const { world, checks, scope } = this.#options;
+    for (;;) {
+      for (const plan of checks.openPlans) {
+        if (checks.planStates.get(plan) === "paused") {
+          await this.#must("POST", `/v1/plans/${plan}/resume`, { why: "tidy" });
+        }
+      }
+      for (const [id, { pin }] of checks.systems) {
+        if (pin !== null) await this.#must("PUT", `/v1/systems/${id}/pin`, { node: null, why: "tidy" });
+      }
+      for (const node of world.nodes) await this.#open(node);
+      await scope.sleep(2_000);
+    }
+  }
+
+  async #open({ fp }: NodeMachine): Promise<void> {
+    const { checks } = this.#options;
+    const state = checks.nodeStates.get(fp);
+    const isDrained = ![...checks.openPlans].some((plan) => checks.planNodes.get(plan) === fp);
+    if (state === "draining" && isDrained) {
+      await this.#must("POST", `/v1/nodes/${fp}/undrain`, { why: "tidy" });
+    }
+    if (state === "cordoned" || state === "drained") {
+      await this.#must("POST", `/v1/nodes/${fp}/uncordon`, { why: "tidy" });
+    }
+  }
+
+  async #may(method: string, path: string, body: unknown): Promise<void> {
+    try {
+      const { status } = await this.#ask(method, path, body, this.#random.id());
+      this.#options.tell(`people: ${method} ${path.slice(0, 40)}: ${status}`);
+    } catch (error) {
+      if (!isSalarError(error)) throw error;
+    }
+  }
+
+  /** P1. */
+  async #must(method: string, path: string, body?: unknown): Promise<Answer> {
+    const key = this.#random.id();
+    for (let first = true;; first = false) {
+      try {
+        const answer = await this.#ask(
+          method,
+          path,
+          body,
+          path.includes("token") && !first ? this.#random.id() : key,
+        );
+        if (answer.status < 500) return answer;
+      } catch (error) {
+        if (!isSalarError(error)) throw error;
+      }
+      await this.#options.scope.sleep(500);
+    }
+  }
+
+  async #ask(method: string, path: string, body: unknown, key: string): Promise<Answer> {
+    const { scope, net, adminToken } = this.#options;
+    const headers = new Headers({ authorization: `Bearer ${adminToken}` });
+    if (body !== undefined) {
+      headers.set("content-type", "application/json");
+      headers.set("idempotency-key", key);
+    }
+    const text = body === undefined ? null : JSON.stringify(body);
+    return await scope.timeout(ASK_MS, async (limited) => {
+      const request = new Request(new URL(path, DIRECTOR_URL), { method, headers, body: text });
+      const response = await net.request(limited, request);
+      const answer = await response.text();
+      return { status: response.status, body: answer === "" ? null : JSON.parse(answer) };
+    });
+  }
+}
