@@ -96,9 +96,9 @@ function rootOf(parser: Parser): Parser {
   return parser.parent === null ? parser : rootOf(parser.parent);
 }
 
-function optionOf({ as, about, choices, needed = false }: Input): Option {
+function optionOf({ as, about, choices, needed }: Input): Option {
   const option = new Option(as, about);
-  if (needed) option.makeOptionMandatory();
+  if (needed === true) option.makeOptionMandatory();
   return choices === undefined ? option : option.choices([...choices]);
 }
 
