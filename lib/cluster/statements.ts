@@ -7,7 +7,7 @@
  */
 import { z } from "zod";
 import { SalarError } from "../errors.ts";
-import { DIRECTIVE_MS, NONCE_MS } from "../limits.ts";
+import { CLOCK_SKEW_MS_MAX, DIRECTIVE_MS, NONCE_MS } from "../limits.ts";
 import type { Context } from "../mesh/context.ts";
 import { fromBase64url, toBase64url } from "../secure/encoding.ts";
 import { TrustError } from "../secure/errors.ts";
@@ -106,7 +106,8 @@ function requireNonce({ crypt, signer, scope }: Trust, nonce: string): void {
   const ageMs = scope.nowMs() - Number(time);
   const holds = /^\d{1,15}$/.test(time) && bytes !== null &&
     crypt.verify(signer.spki, nonceText(time), bytes);
-  if (holds && ageMs >= 0 && ageMs <= NONCE_MS) return;
+  // The replica that made it may be ahead of this one.
+  if (holds && ageMs >= -CLOCK_SKEW_MS_MAX && ageMs <= NONCE_MS) return;
   throw new SalarError(
     "unauthenticated",
     "Cannot enrol: the challenge is not ours or too old; ask for a new one",
