@@ -10,8 +10,9 @@ import { type Change, change } from "../../lib/cluster/change.ts";
 import { enrolNode } from "../../lib/cluster/enrolling.ts";
 import { keys } from "../../lib/cluster/keys.ts";
 import { next, type NodeEvent, nodeMachine } from "../../lib/cluster/machines.ts";
+import { reportedUpTo } from "../../lib/cluster/outbox.ts";
 import { EnrolAnswer, EnrolNode, EnrolRequest } from "../../lib/cluster/protocol.ts";
-import { beats, loads, nodeByFp, nodes, outboxHeads, zoneNamed } from "../../lib/cluster/records.ts";
+import { beats, loads, nodeByFp, nodes, zoneNamed } from "../../lib/cluster/records.ts";
 import { openEnrolment } from "../../lib/cluster/statements.ts";
 import { Beat, Fp, Node, NodeState, ZoneName } from "../../lib/cluster/types.ts";
 import { done } from "../../lib/mesh/handler.ts";
@@ -36,7 +37,7 @@ const enrol = route({
     const { fp, body: enrolment } = openEnrolment(context, body.statement, "enrol.node", EnrolNode);
     const answer = await change(context, { who: `node:${fp}`, token }, async (c) => {
       const node = await enrolNode(c, fp, enrolment);
-      return { zone: node.zone, lastSeq: (await outboxHeads.get(c.tx, fp))?.last ?? 0 };
+      return { zone: node.zone, lastSeq: await reportedUpTo(c.tx, fp) };
     });
     const clusterKey = context.signer.spki.toBase64();
     return done({ ...answer, fp, id: null, cluster: context.cluster, clusterKey });

@@ -3,6 +3,7 @@
  *
  * E1. A join token is used in the transaction of its effect: of two that use one at the same time, one wins.
  * E2. Enrolling again with the same key gives the same answer and uses nothing: the first answer may have been lost.
+ *     No directive given meanwhile is skipped by it.
  * E3. A machine-id or minion id that another key holds is refused, and so is a key on another machine: one of the two is
  *     a clone, and Uyuni would merge the two machines' profiles.
  * E4. Who already follows a node of the cluster stays there; nobody moves without need. Of several nodes that know a
@@ -18,18 +19,9 @@ import { idByName } from "./ids.ts";
 import { keys } from "./keys.ts";
 import { SERVING } from "./machines.ts";
 import { addLoad } from "./moving.ts";
+import { reportedUpTo } from "./outbox.ts";
 import type { EnrolNode, EnrolSystem } from "./protocol.ts";
-import {
-  getText,
-  joinTokens,
-  nodes,
-  outboxHeads,
-  putNumber,
-  putText,
-  systemAt,
-  systems,
-  zoneNamed,
-} from "./records.ts";
+import { getText, joinTokens, nodes, putNumber, putText, systemAt, systems, zoneNamed } from "./records.ts";
 import type { JoinToken, Node, System } from "./types.ts";
 
 /** Pools a node. Idempotent by fingerprint; a known machine-id with another key is refused (E3). */
@@ -79,7 +71,7 @@ export async function enrolSystem(
   body: EnrolSystem,
 ): Promise<{ system: System; lastSeq: number }> {
   const { tx, nowMs, record } = change;
-  const lastSeq = (await outboxHeads.get(tx, fp))?.last ?? 0;
+  const lastSeq = await reportedUpTo(tx, fp);
   const again = await systemAt(tx, keys.systemByFp(fp));
   if (again !== null && again.state !== "deleted") {
     if (again.machineId === body.machineId) return { system: again, lastSeq }; // E2

@@ -32,6 +32,15 @@ export async function post(
   return seq;
 }
 
+/**
+ * After which number an agent that remembers nothing begins: all before it has been reported, or withdrawn. What it was
+ * given since an enrolment whose answer it never got is still ahead of it.
+ */
+export async function reportedUpTo(tx: Read, fp: string): Promise<number> {
+  const [oldest] = await outbox.scan(tx, keys.outboxPrefix(fp), { limit: 1 });
+  return oldest === undefined ? (await headOf(tx, fp)).last : oldest.value.seq - 1;
+}
+
 /** Takes an entry back unless its recipient may have it already; its number stays used. */
 export async function withdraw(tx: Write, fp: string, seq: number): Promise<boolean> {
   const head = await headOf(tx, fp);

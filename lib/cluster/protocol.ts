@@ -72,7 +72,7 @@ export const EnrolAnswer = z.object({
   clusterKey: z.string(),
   /** Cluster id of a system; null for a node. */
   id: ClusterId.nullable(),
-  /** Number of the last directive already given to this agent. */
+  /** After which number this agent asks for directives: all up to it have been reported. */
   lastSeq: z.int().min(0),
 });
 export type EnrolAnswer = z.infer<typeof EnrolAnswer>;
