@@ -110,6 +110,14 @@ export class Checks {
     }
   }
 
+  /** The first open move, in words. */
+  describeMoves(): string {
+    const [move] = this.#open.values();
+    if (move === undefined) return "no move is open";
+    const { system, state, to, seen, deadlineAtMs } = move;
+    return `system ${system} is ${state} to ${this.#name(to)}, seen ${seen}, until ${deadlineAtMs}`;
+  }
+
   openMoves(): number {
     return this.#open.size;
   }

@@ -130,9 +130,6 @@ export function runSeed({ seed, drain, only = null, sabotage = null, trace = nul
         await people.meddle();
         await life.scope.sleep(between(draws, 100, MEDDLE_MS_MAX));
       }
-      faults.end();
-      chaos.heal();
-      tell("all faults end");
       await people.tidyUp();
     },
   });
@@ -161,6 +158,11 @@ export function runSeed({ seed, drain, only = null, sabotage = null, trace = nul
   drain();
   for (const host of mesh.hosts) host.start();
   kernel.after(1_000, () => life.start());
+  kernel.after(CHAOS_MS, () => {
+    tell("all faults end");
+    faults.end();
+    chaos.heal();
+  });
 
   let [seenProgress, quietSinceMs] = [0, 0];
   let isDone = false;
@@ -208,7 +210,10 @@ function fill(world: World, random: ReturnType<typeof seededRandom>): void {
 /** E1. The first thing that is not at rest; null when all is. */
 function unrest(world: World, checks: Checks): string | null {
   const [work] = checks.work;
-  if (work !== undefined) return `${work} is left`;
+  if (work !== undefined) {
+    const plan = work.split("/")[2] ?? "";
+    return `${work} is left (${checks.planStates.get(plan)}; ${checks.describeMoves()})`;
+  }
   if (checks.openPlans.size > 0) return `plan ${[...checks.openPlans][0]} is open`;
   if (checks.openMoves() > 0) return "a move is open";
   const byMinion = new Map([...checks.systems.values()].map((system) => [system.minionId, system]));
