@@ -225,17 +225,11 @@ export const PLAN: Input = { as: "<plan>", about: "Id of the plan, see `salar pl
 export const WHY: Input = { as: "--why <text>", about: "Reason, kept in the audit", to: "body.why" };
 /** For removals, which have no body. */
 export const WHY_QUERY: Input = { ...WHY, to: "query.why" };
-export const BUDGET: readonly Input[] = [
-  {
-    as: "--per-node <n>",
-    about: "Moves under way at once, to or from any one node",
-    to: "body.budget.perNode",
-    read: asNumber,
-  },
-  {
-    as: "--per-zone <n>",
-    about: "The same for any one zone",
-    to: "body.budget.perZone",
-    read: asNumber,
-  },
-];
+/** How many moves run at once; `at` is where the request has the budget. */
+export function budgetInputs(at: "body" | "body.budget"): readonly Input[] {
+  const about = "Moves under way at once, to or from any one";
+  return [
+    { as: "--per-node <n>", about: `${about} node`, to: `${at}.perNode`, read: asNumber },
+    { as: "--per-zone <n>", about: `${about} zone`, to: `${at}.perZone`, read: asNumber },
+  ];
+}

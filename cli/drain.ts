@@ -5,7 +5,7 @@
  * D2. Where nobody can be asked, it refuses at once.
  */
 import { isSalarError, SalarError } from "../lib/errors.ts";
-import { asTimeAhead, BUDGET, type Command, type Input, NODE, partsOf, WHY } from "./command.ts";
+import { asTimeAhead, budgetInputs, type Command, type Input, NODE, partsOf, WHY } from "./command.ts";
 import { number, text } from "./columns.ts";
 import { EXIT } from "./exit.ts";
 import { at, type Json, listAt, numberAt, textAt } from "./json.ts";
@@ -18,7 +18,7 @@ const INPUTS: readonly Input[] = [
   { as: "--yes", about: "Do not ask" },
   { as: "--dry-run", about: "Only show what would move where" },
   { as: "--no-wait", about: "Do not watch: print the plan's id and end" },
-  ...BUDGET,
+  ...budgetInputs("body.budget"),
   {
     as: "--deadline <time>",
     about: "Begin no move after this, such as 2h",

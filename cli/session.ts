@@ -1,6 +1,7 @@
 /** One invocation: what was asked for on the command line in general, and the means to carry it out. */
 import { type Api, apiAt } from "./api.ts";
 import { type Column, type Look, shortFp } from "./columns.ts";
+import { EXIT, exitOf } from "./exit.ts";
 import type { Json } from "./json.ts";
 import { nodeNames } from "./names.ts";
 import { readSettings, type SettingsFlags } from "./settings.ts";
@@ -70,6 +71,16 @@ export async function printDetails(
 
 async function lookOf(session: Session, columns: readonly Column[]): Promise<Look> {
   const { world: { scope }, flags: { utc = false } } = session;
-  const names = columns.some(({ named }) => named) ? await session.names() : new Map<string, string>();
+  const names = columns.some(({ named }) => named) ? await namesOrNone(session) : new Map<string, string>();
   return { nowMs: scope.nowMs(), utc, nodeName: (fp) => names.get(fp) ?? shortFp(fp) };
+}
+
+/** Names make reading easier; a server that goes away just now must not hide what is known already. */
+async function namesOrNone(session: Session): Promise<Map<string, string>> {
+  try {
+    return await session.names();
+  } catch (error) {
+    if (exitOf(error) !== EXIT.unreachable) throw error;
+    return new Map();
+  }
 }

@@ -1,9 +1,18 @@
 /** `salar plans`: moves of many systems, as one piece of work. */
-import { changing, type Command, type Group, listing, partsOf, PLAN, showing, WHY } from "../command.ts";
-import { asNumber, BUDGET } from "../command.ts";
+import {
+  budgetInputs,
+  changing,
+  type Command,
+  type Group,
+  listing,
+  partsOf,
+  PLAN,
+  showing,
+  WHY,
+} from "../command.ts";
 import { node, number, state, text, time } from "../columns.ts";
 import { EXIT } from "../exit.ts";
-import { at, isObject } from "../json.ts";
+import { at, isObject, textAt } from "../json.ts";
 import { PLAN_COLUMNS, PLAN_DETAILS } from "../plan_view.ts";
 import { openSession, printJson, say } from "../session.ts";
 import { watchPlan } from "../watch.ts";
@@ -29,29 +38,26 @@ const watch: Command = {
   },
 };
 
+const BUDGET = [PLAN, ...budgetInputs("body")];
+
 const budget: Command = {
   name: "budget",
   purpose: "Change how many of a plan's moves run at once; what is not given stays",
-  inputs: [PLAN, ...BUDGET],
+  inputs: BUDGET,
   examples: ["plans budget 0mb2x1k9f-3qhq5tza --per-node 50"],
-  routes: ["plans.show", "plans.budget"],
+  routes: ["plans.budget", "plans.show"],
   async run({ world, given, flags }) {
     const session = await openSession(world, flags);
-    const { path = {} } = await partsOf(session, [PLAN], given);
+    const { path = {}, body = {} } = await partsOf(session, BUDGET, given);
     // The route takes a whole budget, and a person thinks of one number of it.
     const present = at(await session.api.ask("plans.show", { path }), "budget");
-    const { perNode, perZone } = given;
-    const body = {
-      ...(isObject(present) ? present : {}),
-      ...(typeof perNode === "string" ? { perNode: asNumber(perNode) } : {}),
-      ...(typeof perZone === "string" ? { perZone: asNumber(perZone) } : {}),
-    };
-    const plan = await session.api.ask("plans.budget", { path, body });
+    const plan = await session.api.ask("plans.budget", {
+      path,
+      body: { ...(isObject(present) ? present : {}), ...body },
+    });
     if (flags.json) printJson(world, plan);
-    say(
-      world,
-      `Plan ${String(given["plan"])} runs ${body.perNode} moves per node, ${body.perZone} per zone.`,
-    );
+    const [perNode, perZone] = [textAt(plan, "budget.perNode"), textAt(plan, "budget.perZone")];
+    say(world, `Plan ${textAt(plan, "id")} runs ${perNode} moves per node and ${perZone} per zone at once.`);
     return EXIT.ok;
   },
 };
