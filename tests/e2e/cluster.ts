@@ -19,6 +19,7 @@ import { Program } from "./process.ts";
 const ROOT = new URL("../../", import.meta.url).pathname;
 const FUNCTIONS = ["director", "node-events", "client-bind", "gateway"] as const;
 const REPLICAS = 2;
+const COMMAND_MS_MAX = 120_000;
 const UYUNI = { login: "salar", password: "salar-api" };
 
 export interface LoopNode {
@@ -204,6 +205,7 @@ async function build(line: SaltLine, stack: AsyncDisposableStack): Promise<Loop>
         args: ["run", "-A", `${ROOT}cli/main.ts`, ...args],
         env,
         stdin: "null",
+        signal: AbortSignal.timeout(COMMAND_MS_MAX),
       });
       const { code, stdout, stderr } = await command.output();
       const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
@@ -215,7 +217,10 @@ async function build(line: SaltLine, stack: AsyncDisposableStack): Promise<Loop>
         "run",
         ...["--folder", `${folder.path}/client`, "--root", minion.root, "--director-url", url],
         ...["--name", "minion-1.example", "--join-token-file", await joinTokenFile("system", "client")],
-        `--restart=${minion.restartCommand.join(",")}`,
+        // An agent that was killed begins the restart again: the second must wait for the first, as under systemd.
+        `--restart=${
+          ["flock", "--close", `${folder.path}/restart.lock`, ...minion.restartCommand].join(",")
+        }`,
         `--salt-call=${minion.saltCall.join(",")}`,
       ]);
     },

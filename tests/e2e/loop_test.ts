@@ -9,7 +9,6 @@ import { waitFor } from "../parts/wait.ts";
 import { type Loop, startLoop } from "./cluster.ts";
 
 const STEP_MS = 60_000;
-const PLAN_MS = 180_000;
 
 type Page<T> = { items: T[] };
 
@@ -94,15 +93,8 @@ async function returnedFromDeadTarget(loop: Loop): Promise<void> {
   await waitFor("an answer from the old master", STEP_MS, () => b?.master.ping("minion-1"));
 }
 
-/** Ends when the plan has ended; 6 as `salar node drain` exits when systems came back or were stuck. */
-async function drain(loop: Loop, name: string): Promise<{ code: number; stderr: string }> {
-  const fp = loop.nodes.find((node) => node.name === name)?.fp;
-  const { plan } = await loop.call<{ plan: Plan }>("POST", `/v1/nodes/${fp}/drain`, { why: "loop" });
-  const { counts } = await waitFor(`the end of plan ${plan.id}`, PLAN_MS, async () => {
-    const now = await loop.call<Plan>("GET", `/v1/plans/${plan.id}`);
-    return now.state === "done" ? now : null;
-  });
-  return { code: counts.back + counts.stuck > 0 ? 6 : 0, stderr: JSON.stringify(counts) };
+async function drain(loop: Loop, node: string): Promise<{ code: number; stderr: string }> {
+  return await loop.salar("node", "drain", node, "--yes");
 }
 
 async function theSystem(loop: Loop): Promise<System> {

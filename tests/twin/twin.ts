@@ -55,6 +55,9 @@ export interface WatchOptions {
   onRegistration?: (minionId: string, registration: Registration) => void;
 }
 
+const EVENT_ATTEMPTS_MAX = 60;
+const EVENT_RETRY_MS = 500;
+
 const VERSION: TwinVersion = { api: "29", system: "2026.07 Uyuni", product: "Uyuni" };
 
 export function twin(options: TwinOptions): Twin {
@@ -102,6 +105,18 @@ export function twin(options: TwinOptions): Twin {
 export function startTwin(options: TwinOptions & ServeOptions): Twin & Served {
   const itself = twin(options);
   return { ...itself, ...serve(itself.fetch, options) };
+}
+
+/** A start event outlives a database that is away for a while: Uyuni keeps its Salt events in a queue of their own. */
+async function persistently<T>(work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1;; attempt++) {
+    try {
+      return await work();
+    } catch (error) {
+      if (attempt === EVENT_ATTEMPTS_MAX) throw error;
+      await new Promise((resolve) => setTimeout(resolve, EVENT_RETRY_MS));
+    }
+  }
 }
 
 /** The grain that `start_event_grains: [machine_id]` adds to a start event. */
