@@ -94,7 +94,7 @@ export function twin(options: TwinOptions): Twin {
         const minionId = /^salt\/minion\/([^/]+)\/start$/.exec(tag)?.[1];
         if (minionId === undefined) continue;
         const machineId = machineIdIn(data) ?? await machineIdOf?.(minionId) ?? null;
-        const registration = await registerMinion({ minionId, machineId });
+        const registration = await persistently(() => registerMinion({ minionId, machineId }));
         onRegistration?.(minionId, registration);
       }
     },
