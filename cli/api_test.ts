@@ -83,6 +83,7 @@ Deno.test("a list is read page after page, and no further than --limit", async (
     const { searchParams } = new URL(request.url);
     asked.push(searchParams.toString());
     const from = Number(searchParams.get("cursor") ?? 0);
+    // As the director: a page may be smaller than asked.
     const to = Math.min(from + Number(searchParams.get("limit")), from + 2, 5);
     const items = Array.from({ length: to - from }, (_, at) => ({ ...ZONE, name: `z${from + at}` }));
     return Promise.resolve(Response.json({ items, next: to < 5 ? String(to) : null }));
@@ -107,6 +108,21 @@ Deno.test("an empty list is an empty table, and valid JSON", async () => {
     items: [],
     next: null,
   });
+});
+
+Deno.test("pages without items are no end and no comma; a refused list prints nothing", async () => {
+  const pages = [{ items: [], next: "1" }, { items: [ZONE], next: "2" }, { items: [], next: "3" }, {
+    items: [ZONE],
+    next: null,
+  }];
+  const fetch = (request: Request) =>
+    Promise.resolve(Response.json(pages[Number(new URL(request.url).searchParams.get("cursor") ?? 0)]));
+  const { stdout } = await run(["zones", "list", "--json"], { fetch });
+  assert.deepEqual(JSON.parse(stdout), { items: [ZONE, ZONE], next: null });
+  const refused = await run(["zones", "list", "--json"], {
+    fetch: () => Promise.resolve(problem("forbidden", 403, "no")),
+  });
+  assert.equal(refused.stdout, "");
 });
 
 Deno.test("a value cannot make another path of a request", async () => {

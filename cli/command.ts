@@ -22,7 +22,7 @@ import {
   tablePrinter,
 } from "./session.ts";
 import { durationMs } from "./times.ts";
-import type { World } from "./world.ts";
+import type { Sink, World } from "./world.ts";
 
 export interface Input {
   /** `<node>` an argument, `[method]` one that may be left out, `[flags...]` all that are left, `--zone <name>` an option, `--yes` a switch. */
@@ -176,17 +176,21 @@ export async function printPages(
   pages: ReturnType<Api["pages"]>,
   columns: readonly Column[],
 ): Promise<void> {
-  const { stdout } = session.world;
+  if (session.flags.json) return await printJsonPages(session.world.stdout, pages);
   const printRows = tablePrinter(session, columns);
-  let last: Page = { items: [], next: null };
-  let lines = 0;
-  if (session.flags.json) stdout.write('{"items": [');
-  for await (const page of pages) {
-    last = page;
-    if (!session.flags.json) await printRows(page.items);
-    else for (const item of page.items) stdout.write((lines++ === 0 ? "\n" : ",\n") + JSON.stringify(item));
+  for await (const { items } of pages) await printRows(items);
+}
+
+async function printJsonPages({ write }: Sink, pages: ReturnType<Api["pages"]>): Promise<void> {
+  let head = '{"items": ['; // with the first page: a list that is refused prints nothing
+  let printed = 0;
+  let end: Page["next"] = null;
+  for await (const { items, next } of pages) {
+    write(head + items.map((item) => (printed++ === 0 ? "\n" : ",\n") + JSON.stringify(item)).join(""));
+    head = "";
+    end = next;
   }
-  if (session.flags.json) stdout.write(`\n], "next": ${JSON.stringify(last.next)}}\n`);
+  write(`\n], "next": ${JSON.stringify(end)}}\n`);
 }
 
 // --- Inputs that several commands share

@@ -12,11 +12,13 @@ import type { Sink, Source } from "./world.ts";
 
 /** What a shell shows for a program that ended because nobody reads its output any more (SIGPIPE). */
 const EXIT_BROKEN_PIPE = 141;
+/** Of a terminal that does not tell. */
+const COLUMNS_UNKNOWN = 80;
 
 function sink(stream: typeof Deno.stdout | typeof Deno.stderr): Sink {
   return {
     isTerminal: stream.isTerminal(),
-    columns: () => Deno.consoleSize().columns,
+    columns: () => Deno.consoleSize().columns || COLUMNS_UNKNOWN,
     write(text) {
       const bytes = new TextEncoder().encode(text);
       try {

@@ -88,7 +88,7 @@ function addCommand(parent: Parser, command: Command, run: Run): void {
   parser.action(async () => {
     const given: Record<string, string | boolean | string[] | undefined> = { ...parser.opts() };
     names.forEach((name, index) => given[name] = parser.processedArgs[index]);
-    await run(command, given, parser.parent === null ? {} : rootOf(parser).opts<Flags>());
+    await run(command, given, rootOf(parser).opts<Flags>());
   });
 }
 
