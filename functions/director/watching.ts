@@ -98,7 +98,9 @@ async function sweepBatch(context: Context, fp: string): Promise<boolean> {
     const node = await nodes.get(c.tx, fp);
     const cursor = await getText(c.tx, keys.sweep(fp));
     if (node === null || cursor === null) return false;
-    const [from, event] = await isAway(c, fp) ? ["bound", "orphan"] as const : ["orphan", "bind"] as const;
+    const away = await isAway(c, fp);
+    if (!away) c.tx.delete(keys.away(fp));
+    const [from, event] = away ? ["bound", "orphan"] as const : ["orphan", "bind"] as const;
     const prefix = keys.onNodePrefix(fp);
     const page = await c.tx.scan(prefixRange(prefix), {
       limit: MOVES_BATCH_MAX,

@@ -2,10 +2,10 @@
  * Heartbeats of nodes, gathered per replica: ten thousand a second become a few store transactions.
  *
  * H1. A beat is stamped with this replica's clock: what counts is when it was heard, and nodes' clocks differ.
- * H2. A lost node that is heard of returns to the state that it had. The systems of any node that was silent for the
- *     grace time follow by a sweep: one that is being drained was not `lost`, and yet made orphans.
+ * H2. A lost node that is heard of returns to the state that it had. The systems of any node that somebody took to be
+ *     away follow by a sweep: one that is being drained was not `lost`, and yet made orphans.
  */
-import { BEAT_BATCH_MAX, BEAT_BATCH_MS, NODE_GRACE_MS } from "../../lib/limits.ts";
+import { BEAT_BATCH_MAX, BEAT_BATCH_MS } from "../../lib/limits.ts";
 import { EMPTY } from "../../lib/store/record.ts";
 import { subjects } from "../../lib/bus/subjects.ts";
 import { change } from "../../lib/cluster/change.ts";
@@ -35,11 +35,10 @@ export const beatHandler = batchHandler({
     const back = await store.write(scope, async (tx) => {
       const fps = [...newest.keys()];
       const known = await nodes.getMany(tx, fps.map((fp) => [fp] as [string]));
-      const before = await beats.getMany(tx, fps.map((fp) => [fp] as [string]));
+      const away = await tx.getMany(fps.map(keys.away));
       for (const [fp, beat] of newest) beats.put(tx, beat, fp);
       for (const [index, fp] of fps.entries()) {
-        const lastMs = before[index]?.atMs ?? 0;
-        if (known[index] && lastMs + NODE_GRACE_MS <= atMs) tx.put(keys.sweep(fp), EMPTY);
+        if (known[index] && away[index] !== null) tx.put(keys.sweep(fp), EMPTY);
       }
       return fps.filter((_, index) => known[index]?.state === "lost");
     });

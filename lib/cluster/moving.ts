@@ -227,13 +227,15 @@ async function returnSystem(change: Change, system: System, move: Move, reason: 
 
 /**
  * Lost, or no heartbeat for the grace time (so a lost node that is being drained, too): it serves nobody, and its systems
- * are orphans. Whoever decides by this meets whatever changes it: losing the node, and its next heartbeat.
+ * are orphans. Whoever decides by this meets whatever changes it: losing the node, and its next heartbeat, which finds
+ * the mark; clocks differ, so no other replica could tell by them that somebody took the node to be away.
  */
 export async function isAway({ tx, nowMs }: Pick<Change, "tx" | "nowMs">, fp: string): Promise<boolean> {
   const [node, beat] = [await nodes.get(tx, fp), await beats.get(tx, fp)];
   tx.lock(keys.node(fp));
   if (node?.state !== "lost" && beat !== null && beat.atMs + NODE_GRACE_MS > nowMs) return false;
   tx.lock(keys.beat(fp)); // only now: heartbeats of a living node come all the time
+  tx.put(keys.away(fp), EMPTY);
   return true;
 }
 
