@@ -7,6 +7,7 @@
  */
 import { createLog, type Log } from "../../lib/log.ts";
 import { assertWhole } from "../../lib/cluster/testing_whole.ts";
+import type { AuditEntry } from "../../lib/cluster/types.ts";
 import { apiTokens } from "../../lib/cluster/records.ts";
 import type { Probe } from "../../lib/seams.ts";
 import { mintToken, TOKEN_RANDOM_BYTES } from "../../lib/secure/token.ts";
@@ -20,7 +21,7 @@ import { openOrderedStore, OrderedData, type Sabotage } from "./ordered_store.ts
 import { People } from "./people.ts";
 import { Process } from "./process.ts";
 import { between, hashText, seededRandom } from "./random.ts";
-import { NodeMachine, SystemMachine, World } from "./world.ts";
+import { NodeMachine, SystemMachine, textOf, World } from "./world.ts";
 
 export interface RunOptions {
   seed: number;
@@ -98,7 +99,10 @@ export function runSeed({ seed, drain, only = null, sabotage = null, trace = nul
   const data = new OrderedData(rules);
   const checks = new Checks(world);
   data.onCommit = (written) => {
-    for (const { key, after } of written) kernel.note(hashText(key) ^ (after?.length ?? -1));
+    for (const { key, after } of written) {
+      kernel.note(hashText(key) ^ (after?.length ?? -1));
+      if (trace && key.startsWith("audit/") && after !== null) tell(auditLine(after));
+    }
     try {
       checks.onCommit(written);
     } catch (error) {
@@ -232,6 +236,12 @@ function unrest(world: World, checks: Checks): string | null {
     if (checks.nodeStates.get(fp) !== "accepted") return `${name} is ${checks.nodeStates.get(fp)}`;
   }
   return null;
+}
+
+/** One transition, as the audit has it. */
+function auditLine(bytes: Uint8Array): string {
+  const { what, target, who, why, detail } = JSON.parse(textOf(bytes)) as AuditEntry;
+  return `${what} ${target.slice(0, 28)} by ${who.slice(0, 20)}: ${why} ${JSON.stringify(detail)}`;
 }
 
 function traceLog(kernel: Kernel, trace: RunOptions["trace"]): Log {
