@@ -15,6 +15,7 @@ import { moveMachine } from "../../lib/cluster/machines.ts";
 import type { AuditEntry, Load, Move, Node, Plan, System } from "../../lib/cluster/types.ts";
 import type { OutboxEntry, OutboxHead } from "../../lib/cluster/protocol.ts";
 import { GENESIS } from "../../lib/cluster/change.ts";
+import type { Probe } from "../../lib/seams.ts";
 import type { Written } from "./ordered_store.ts";
 import type { World } from "./world.ts";
 
@@ -41,6 +42,7 @@ export class Checks {
   progress = 0;
   commits = 0;
   readonly #world: World;
+  readonly #probe: Probe;
   readonly #decoder = new TextDecoder();
   readonly #open = new Map<number, Move>();
   readonly #owned = new Map<string, number>();
@@ -50,8 +52,9 @@ export class Checks {
   readonly #targets = new Map<string, string>();
   readonly #lanes = new Map<string, { n: number; hash: string }>();
 
-  constructor(world: World) {
+  constructor(world: World, probe: Probe) {
     this.#world = world;
+    this.#probe = probe;
   }
 
   onCommit(written: readonly Written[]): void {
@@ -106,6 +109,7 @@ export class Checks {
     for (const fp of touchedNodes) this.#load(fp);
     for (const fp of filling) {
       const [load, capacity] = [this.#loads.get(fp) ?? 0, this.nodes.get(fp)?.capacity ?? 0];
+      this.#probe.sometimes("a node is exactly full", load === capacity);
       demand(load <= capacity, "I3 capacity", `${this.#name(fp)} has ${load} of ${capacity}`);
     }
   }
@@ -277,6 +281,7 @@ export class Checks {
     const head = this.#lanes.get(lane) ?? { n: 0, hash: GENESIS };
     demand(n === head.n + 1 && prev === head.hash, "I7 the audit is a chain", `${lane}: ${head.n} → ${n}`);
     this.#lanes.set(lane, { n, hash });
+    this.#probe.sometimes(entry.what);
   }
 
   #name(fp: string): string {

@@ -62,7 +62,7 @@ export class Mesh {
   readonly #busWay;
 
   constructor(options: MeshOptions) {
-    const { kernel, random, faults, world, tell } = options;
+    const { kernel, random, faults, world, probe, tell } = options;
     this.#options = options;
     const broker = new Life({
       kernel,
@@ -72,7 +72,7 @@ export class Mesh {
       isCut: () => false,
       onError: (work, error) => tell(`broker: ${work} failed: ${error}`),
     });
-    this.#busWay = { broker: createBroker(broker.scope), brokerScope: broker.scope, faults };
+    this.#busWay = { broker: createBroker(broker.scope), brokerScope: broker.scope, faults, probe };
     this.#netWay = {
       faults,
       replicasFor: (path: string) =>
@@ -84,7 +84,9 @@ export class Mesh {
       for (let n = 1; n <= REPLICAS; n++) this.#addHost(fn, `${fn.name}-${n}`, latencyMsMax);
     }
     for (const node of world.nodes) this.nodeAgents.set(node, this.#nodeAgent(node));
-    for (const system of world.systems) this.clientAgents.set(system, this.#clientAgent(system));
+    for (const system of world.systems) {
+      if (system.hasAgent) this.clientAgents.set(system, this.#clientAgent(system));
+    }
   }
 
   get signer(): Signer {

@@ -61,6 +61,8 @@ export class OrderedData {
   readonly running = new Set<Running>();
   readonly tokens = new Map<string, Token>();
   onCommit: (written: Written[]) => void = () => {};
+  /** Told `conflict` and `repeated`: commits that came to nothing. */
+  onRefused: (outcome: Outcome["kind"]) => void = () => {};
   readonly #sabotage: Sabotage;
   #revision = 0;
   /** All keys that ever were, in order. */
@@ -105,9 +107,15 @@ export class OrderedData {
     token: (Token & { name: string }) | null,
   ): Outcome {
     const known = token === null ? undefined : this.tokens.get(token.name);
-    if (known !== undefined) return { kind: "repeated", result: known.result };
+    if (known !== undefined) {
+      this.onRefused("repeated");
+      return { kind: "repeated", result: known.result };
+    }
     const lost = this.#conflictOf(snapshot, buffer);
-    if (lost !== null) return { kind: "conflict", lost };
+    if (lost !== null) {
+      this.onRefused("conflict");
+      return { kind: "conflict", lost };
+    }
 
     const revision = ++this.#revision;
     const oldest = this.#oldestSnapshot();
@@ -213,7 +221,10 @@ export function openOrderedStore(data: OrderedData, link: Link): OrderedStore {
     token: string | undefined,
   ): Promise<Attempt<T>> {
     const known = token === undefined ? undefined : data.tokens.get(token);
-    if (known !== undefined) return { ok: true, result: decodeResult<T>(known.result) };
+    if (known !== undefined) {
+      data.onRefused("repeated");
+      return { ok: true, result: decodeResult<T>(known.result) };
+    }
     const result = await fn(writer(data, tx));
     tx.open = false;
     const { scope, buffer } = tx;

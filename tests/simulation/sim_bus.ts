@@ -8,7 +8,7 @@ import type { Broker } from "../../lib/bus/in_process.ts";
 import { waitFor, within } from "../../lib/bus/wait.ts";
 import { SalarError } from "../../lib/errors.ts";
 import { BUS_APPEND_MS, BUS_REQUEST_MS } from "../../lib/limits.ts";
-import type { Scope } from "../../lib/seams.ts";
+import type { Probe, Scope } from "../../lib/seams.ts";
 import type { Faults } from "./faults.ts";
 import { type Life, never } from "./life.ts";
 
@@ -21,9 +21,10 @@ export interface BusWay {
   /** In whose time the broker works. */
   brokerScope: Scope;
   faults: Faults;
+  probe: Probe;
 }
 
-export function simBus(life: Life, { broker, brokerScope, faults }: BusWay): Bus {
+export function simBus(life: Life, { broker, brokerScope, faults, probe }: BusWay): Bus {
   const { kernel } = life;
   const own = broker.connect(); // its subscriptions die with it
   const wire = broker.connect(); // what it sent is on its way, whatever becomes of it
@@ -114,12 +115,13 @@ export function simBus(life: Life, { broker, brokerScope, faults }: BusWay): Bus
     },
 
     async consume(scope, options, handler) {
-      const deliver = arrives((message: DurableMessage) =>
-        handler({
+      const deliver = arrives((message: DurableMessage) => {
+        probe.sometimes("a durable message comes again", message.attempt > 1);
+        return handler({
           ...message,
           ack: () => isUnacked() || life.isCut("bus") ? Promise.resolve() : there(() => message.ack()),
-        })
-      );
+        });
+      });
       return heard(await life.hear(own.consume(scope, options, deliver)));
     },
 

@@ -43,16 +43,26 @@ export class NodeMachine {
     this.machineId = fp.slice(0, 32);
   }
 
-  register({ minionId, machineId }: SystemMachine): void {
-    if (this.profiles.has(minionId)) return;
+  register(system: SystemMachine): void {
+    if (!this.profiles.has(system.minionId)) this.log.push(this.#profile(system));
+  }
+
+  /** As `register`, of systems that were there before the log: the first copy of the database shows them together. */
+  copy(system: SystemMachine): void {
+    const rows = this.#profile(system);
+    if (this.log[0] === undefined) this.log.push(rows);
+    else this.log[0].push(...rows);
+  }
+
+  #profile({ minionId, machineId }: SystemMachine): RowChange[] {
     const localId = ++this.#lastLocalId;
     this.profiles.set(minionId, localId);
     const id = String(localId);
     const server = { id, name: minionId, machine_id: machineId };
-    this.log.push([
+    return [
       { table: "rhnserver", op: "insert", row: server, oldKey: null },
       { table: "suseminioninfo", op: "insert", row: { server_id: id, minion_id: minionId }, oldKey: null },
-    ]);
+    ];
   }
 
   remove(minionId: string): void {
@@ -86,7 +96,7 @@ export class SystemMachine {
   isConnected = false;
   starts = 0;
 
-  constructor(readonly name: string, readonly zone: string) {
+  constructor(readonly name: string, readonly zone: string, readonly hasAgent: boolean) {
     this.minionId = name;
     this.machineId = cheapSigner(name).fp.slice(0, 32);
     this.minionKey = cheapPem(`${name} minion`);
@@ -134,6 +144,7 @@ export class World {
     node.accepted.set(system.minionId, system.minionKey);
     system.files.set(ONBOARDED, bytesOf(`master: "${node.master}"\n`));
     system.files.set(LAYOUT.masterKey, bytesOf(node.masterKey));
+    node.copy(system);
     this.start(system);
   }
 
