@@ -9,7 +9,8 @@ import { parseArgs } from "node:util";
 import { installGuard } from "../../lib/mesh/guard.ts";
 import { print } from "../../tasks/print.ts";
 import { microtaskDrain } from "./kernel.ts";
-import { type Result, type RunOptions, runSeed, SABOTAGES } from "./run.ts";
+import { type Result, type RunOptions, runSeed } from "./run.ts";
+import { SABOTAGES } from "./sabotage.ts";
 
 const TOLD_EVENTS = 50;
 

@@ -23,6 +23,7 @@ import type { Kernel } from "./kernel.ts";
 import { Life, never } from "./life.ts";
 import type { OrderedData } from "./ordered_store.ts";
 import { Process } from "./process.ts";
+import { pick } from "./random.ts";
 import { simBus } from "./sim_bus.ts";
 import { simDisk } from "./sim_disk.ts";
 import { type Answering, simNet } from "./sim_net.ts";
@@ -33,6 +34,8 @@ import type { NodeMachine, SystemMachine, World } from "./world.ts";
 export const CLUSTER = "c-sim";
 export const DIRECTOR_URL = "http://director.sim";
 const REPLICAS = 2;
+/** Of one way to the store, at most; drawn per seed. */
+const LATENCIES_MS = [1, 3, 10, 30, 100];
 const FUNCTIONS: readonly MeshFunction[] = [director, nodeEvents, clientBind];
 /** Paths that client-bind answers; the director has all others. */
 const CLIENT_BIND = /^\/v1\/(enrol\/(challenge|system)|directives|reports|beat)$/;
@@ -79,7 +82,7 @@ export class Mesh {
         this.#answering.get(CLIENT_BIND.test(path) ? clientBind.name : director.name) ?? [],
       masterAnswers: (host: string) => world.nodeByMaster(host)?.isUp ?? false,
     };
-    const latencyMsMax = 1 + random.fork("latency").below(20);
+    const latencyMsMax = pick(random.fork("latency"), LATENCIES_MS);
     for (const fn of FUNCTIONS) {
       for (let n = 1; n <= REPLICAS; n++) this.#addHost(fn, `${fn.name}-${n}`, latencyMsMax);
     }

@@ -13,6 +13,7 @@ import { type Attempt, untilCommitted } from "../../lib/store/attempts.ts";
 import { WriteBuffer } from "../../lib/store/buffer.ts";
 import { checkKey, checkScan, compareKeys } from "../../lib/store/keys.ts";
 import type { Entry, Range, Read, ScanOptions, Store, Write } from "../../lib/store/store.ts";
+import { type Sabotage, spoiled } from "./sabotage.ts";
 import { checkToken, decodeResult, encodeResult } from "../../lib/store/tokens.ts";
 
 export interface Written {
@@ -33,14 +34,6 @@ export type Outcome =
   | { kind: "committed" }
   | { kind: "repeated"; result: string | null }
   | { kind: "conflict"; lost: string };
-
-/** Rules that a run may break on purpose, to see that the checks find it. */
-export interface Sabotage {
-  ignoresLocks?: boolean;
-  ignoresChanges?: boolean;
-  /** Of about 200 directives one is not written. */
-  losesOutbox?: boolean;
-}
 
 interface Version {
   revision: number;
@@ -63,14 +56,14 @@ export class OrderedData {
   onCommit: (written: Written[]) => void = () => {};
   /** Told `conflict` and `repeated`: commits that came to nothing. */
   onRefused: (outcome: Outcome["kind"]) => void = () => {};
-  readonly #sabotage: Sabotage;
+  readonly #sabotage: Sabotage | null;
   #revision = 0;
   /** All keys that ever were, in order. */
   readonly #keys: string[] = [];
   readonly #versions = new Map<string, Version[]>();
   readonly #locked = new Map<string, number>();
 
-  constructor(sabotage: Sabotage = {}) {
+  constructor(sabotage: Sabotage | null = null) {
     this.#sabotage = sabotage;
   }
 
@@ -120,9 +113,11 @@ export class OrderedData {
     const revision = ++this.#revision;
     const oldest = this.#oldestSnapshot();
     const written: Written[] = [];
-    for (const [key, after] of buffer.writes) {
-      if (this.#sabotage.losesOutbox && revision % 200 === 0 && key.startsWith("outbox/")) continue;
-      written.push({ key, before: this.get(key), after });
+    for (const [key, wanted] of buffer.writes) {
+      const before = this.get(key);
+      const after = spoiled(this.#sabotage, { key, before, after: wanted, revision });
+      if (after === undefined) continue;
+      written.push({ key, before, after });
       this.#put(key, { revision, value: after }, oldest);
     }
     for (const key of buffer.locks) this.#locked.set(key, revision);
@@ -135,14 +130,14 @@ export class OrderedData {
   #conflictOf(snapshot: number, { writes, locks }: WriteBuffer): string | null {
     if (snapshot === this.#revision) return null;
     const changedSince = (key: string) =>
-      (this.#versions.get(key)?.at(-1)?.revision ?? 0) > snapshot && !this.#sabotage.ignoresChanges;
+      (this.#versions.get(key)?.at(-1)?.revision ?? 0) > snapshot && this.#sabotage !== "lost-update";
     const isLockedSince = (key: string) =>
-      (this.#locked.get(key) ?? 0) > snapshot && !this.#sabotage.ignoresLocks;
+      (this.#locked.get(key) ?? 0) > snapshot && this.#sabotage !== "forgotten-lock";
     for (const key of writes.keys()) {
       if (changedSince(key)) return `a change of key ${key}`;
       if (isLockedSince(key)) return `a lock of key ${key}`;
     }
-    if (this.#sabotage.ignoresLocks) return null;
+    if (this.#sabotage === "forgotten-lock") return null;
     for (const key of locks) if (changedSince(key)) return `a change of key ${key}`;
     return null;
   }

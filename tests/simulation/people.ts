@@ -76,7 +76,8 @@ export class People {
     switch (this.#random.below(9)) {
       case 0:
       case 1:
-        return await this.#may("POST", `/v1/nodes/${node.fp}/drain`, why);
+        await this.#may("POST", `/v1/nodes/${node.fp}/drain`, why);
+        return await this.#haveSecondThoughts(node);
       case 2:
         return await this.#may("POST", `/v1/nodes/${node.fp}/undrain`, why);
       case 3:
@@ -92,6 +93,15 @@ export class People {
       default:
         return await this.#may("POST", `/v1/plans/${plan}/resume`, why);
     }
+  }
+
+  /** Half of all drains are stopped soon, when some moves are under way and some are not. */
+  async #haveSecondThoughts({ fp }: NodeMachine): Promise<void> {
+    if (this.#random.below(2) === 0) return;
+    const { scope, checks } = this.#options;
+    await scope.sleep(this.#random.below(4_000));
+    const plan = [...checks.openPlans].find((open) => checks.planNodes.get(open) === fp);
+    if (plan !== undefined) await this.#may("POST", `/v1/plans/${plan}/cancel`, { why: "second thoughts" });
   }
 
   /** Leaves nothing paused, pinned or closed to systems, as often as it takes. */

@@ -17,10 +17,11 @@ import { Faults } from "./faults.ts";
 import { type Drain, Kernel } from "./kernel.ts";
 import { EPOCH_MS, Life } from "./life.ts";
 import { Mesh } from "./mesh.ts";
-import { openOrderedStore, OrderedData, type Sabotage } from "./ordered_store.ts";
+import { openOrderedStore, OrderedData } from "./ordered_store.ts";
 import { People } from "./people.ts";
 import { Process } from "./process.ts";
 import { between, hashText, seededRandom } from "./random.ts";
+import type { Sabotage } from "./sabotage.ts";
 import { NodeMachine, SystemMachine, textOf, World } from "./world.ts";
 
 export interface RunOptions {
@@ -28,14 +29,10 @@ export interface RunOptions {
   drain: Drain;
   /** Only these faults may fire. @default whatever the seed draws */
   only?: ReadonlySet<string> | null;
-  sabotage?: SabotageName | null;
+  sabotage?: Sabotage | null;
   /** Gets every line of the story. */
   trace?: ((line: string) => void) | null;
 }
-
-/** Rules that can be broken on purpose, to see that the checks find it. */
-export const SABOTAGES = ["forgotten-lock", "lost-update", "lost-outbox", "lying-minion"] as const;
-export type SabotageName = typeof SABOTAGES[number];
 
 export interface Result {
   seed: number;
@@ -92,15 +89,10 @@ export function runSeed({ seed, drain, only = null, sabotage = null, trace = nul
     kernel,
     random: random.fork("world"),
     faults,
-    minionsLie: sabotage === "lying-minion",
+    sabotage,
   });
   fill(world, seededRandom(seed, "world"), seed % WHOLE_EVERY === 0 ? SYSTEMS : null);
-  const rules: Sabotage = {
-    ignoresLocks: sabotage === "forgotten-lock",
-    ignoresChanges: sabotage === "lost-update",
-    losesOutbox: sabotage === "lost-outbox",
-  };
-  const data = new OrderedData(rules);
+  const data = new OrderedData(sabotage);
   const checks = new Checks(world, probe);
   data.onCommit = (written) => {
     for (const { key, after } of written) {

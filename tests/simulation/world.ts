@@ -16,6 +16,7 @@ import type { Faults } from "./faults.ts";
 import type { Kernel } from "./kernel.ts";
 import { type Life, never } from "./life.ts";
 import { between } from "./random.ts";
+import type { Sabotage } from "./sabotage.ts";
 import type { Files } from "./sim_disk.ts";
 import { cheapPem, cheapSigner } from "./signing.ts";
 
@@ -116,8 +117,7 @@ export interface WorldOptions {
   kernel: Kernel;
   random: Random;
   faults: Faults;
-  /** Sabotage: minions claim to be connected when they are not. */
-  minionsLie: boolean;
+  sabotage: Sabotage | null;
 }
 
 export class World {
@@ -126,13 +126,13 @@ export class World {
   readonly #kernel: Kernel;
   readonly #random: Random;
   readonly #faults: Faults;
-  readonly #minionsLie: boolean;
+  readonly #sabotage: Sabotage | null;
 
-  constructor({ kernel, random, faults, minionsLie }: WorldOptions) {
+  constructor({ kernel, random, faults, sabotage }: WorldOptions) {
     this.#kernel = kernel;
     this.#random = random;
     this.#faults = faults;
-    this.#minionsLie = minionsLie;
+    this.#sabotage = sabotage;
   }
 
   nodeByMaster(master: string | null): NodeMachine | null {
@@ -195,9 +195,8 @@ export class World {
       },
       verify: async (scope, master): Promise<Outcome> => {
         const isThere = () =>
-          this.#minionsLie ||
           system.isConnected && system.running.master === master &&
-            (this.nodeByMaster(master)?.isUp ?? false);
+          (this.nodeByMaster(master)?.isUp ?? false);
         for (let tries = 0; tries < 30; tries++) {
           if (isThere()) return { ok: true };
           await scope.sleep(1_000);
@@ -227,7 +226,7 @@ export class World {
         act(() => {
           const known = node.accepted.get(minionId);
           if (known !== undefined && known !== pem) return { ok: false, reason: "another key is known" };
-          node.accepted.set(minionId, pem);
+          if (this.#sabotage !== "unaccepted-key") node.accepted.set(minionId, pem);
           return { ok: true };
         }),
       forgetKey: (_scope, minionId) =>
