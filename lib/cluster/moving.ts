@@ -18,6 +18,7 @@ import { DIRECTIVE_MS, MOVE_MS_MAX, NODE_GRACE_MS, PLACE_AGAIN_MS, RETIRE_AFTER_
 import type { Write } from "../store/store.ts";
 import { EMPTY } from "../store/record.ts";
 import type { Change } from "./change.ts";
+import { localIdOf } from "./ids.ts";
 import { keys } from "./keys.ts";
 import { moveMachine, next, systemMachine } from "./machines.ts";
 import { post, withdraw } from "./outbox.ts";
@@ -119,7 +120,9 @@ export async function arrived(change: Change, plan: string, id: number, epoch: n
   if (move.state === "back") return await arrivedLate(change, move);
   if (move.state !== "switching") return;
   const settling = { ...move, state: next(moveMachine, move.state, "arrived", `move of system ${id}`) };
-  if (move.seen) await settle(change, settling);
+  // A node that had the system not long ago still shows its old profile, and will tell of no new one.
+  const isShown = move.seen || await localIdOf(change.tx, "system", move.to, id) !== null;
+  if (isShown) await settle(change, settling);
   else advance(change, settling);
 }
 
