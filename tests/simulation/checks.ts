@@ -6,7 +6,7 @@
  * I3. A node's load is what it owns and what is on its way to it; a new move never takes it above its capacity.
  * I4. At most one open move per system; a move's states follow their machine.
  * I5. One target per (system, epoch); a system is sent only to a node that has accepted its key.
- * I6. Outbox numbers rise by one, each with its entry.
+ * I6. Outbox numbers rise by one, each with its entry. What was handed out is not withdrawn, nor the other way round.
  * I7. Audit lanes are chains without gaps.
  * I8. A system that was settled follows the node that owns it.
  */
@@ -49,6 +49,8 @@ export class Checks {
   readonly #coming = new Map<string, number>();
   readonly #loads = new Map<string, number>();
   readonly #onNode = new Map<number, string>();
+  readonly #sent = new Map<string, number>();
+  readonly #withdrawn = new Set<string>();
   readonly #targets = new Map<string, string>();
   readonly #lanes = new Map<string, { n: number; hash: string }>();
 
@@ -91,6 +93,7 @@ export class Checks {
           break;
         case "outbox":
           if (before === null && after !== null) this.#directive(this.#read<OutboxEntry>(after), first);
+          if (before !== null && after === null) this.#taken(first, Number(second), written);
           break;
         case "outbox-head":
           this.#outboxHead(key, this.#read<OutboxHead>(before), this.#read<OutboxHead>(after), written);
@@ -253,6 +256,20 @@ export class Checks {
     );
   }
 
+  /** I6. Agents' reports take an entry out; whoever else does so withdraws it. */
+  #taken(fp: string, seq: number, written: readonly Written[]): void {
+    const audited = written.find(({ key }) => key.startsWith("audit/"));
+    const who = this.#read<AuditEntry>(audited?.after ?? null)?.who;
+    if (who === undefined || /^(system|node):/.test(who)) return;
+    this.#probe.sometimes("a directive is withdrawn");
+    this.#withdrawn.add(keys.outbox(fp, seq));
+    demand(
+      (this.#sent.get(fp) ?? 0) < seq,
+      "I6 what was handed out is not withdrawn",
+      `${keys.outbox(fp, seq)} by ${who}`,
+    );
+  }
+
   /** I6. */
   #outboxHead(
     key: string,
@@ -268,6 +285,12 @@ export class Checks {
       `${key}: ${last}/${sent} → ${after.last}/${after.sent}`,
     );
     const fp = key.slice(keys.outboxHead("").length);
+    this.#sent.set(fp, after.sent);
+    demand(
+      after.sent === sent || !this.#withdrawn.has(keys.outbox(fp, after.sent)),
+      "I6 what was withdrawn is not handed out",
+      `${key}: ${after.sent}`,
+    );
     for (let seq = last + 1; seq <= after.last; seq++) {
       const entry = written.find((each) => each.key === keys.outbox(fp, seq));
       demand(entry?.after !== undefined, "I6 a number has its entry", `${key}: ${seq} has none`);

@@ -35,7 +35,7 @@ export const CLUSTER = "c-sim";
 export const DIRECTOR_URL = "http://director.sim";
 const REPLICAS = 2;
 /** Of one way to the store, at most; drawn per seed. */
-const LATENCIES_MS = [1, 3, 10, 30, 100];
+const LATENCIES_MS = [1, 5, 20, 100, 300];
 const FUNCTIONS: readonly MeshFunction[] = [director, nodeEvents, clientBind];
 /** Paths that client-bind answers; the director has all others. */
 const CLIENT_BIND = /^\/v1\/(enrol\/(challenge|system)|directives|reports|beat)$/;
