@@ -34,7 +34,8 @@ export async function huntSeeds({ count, from, step, sabotage }: HuntOptions): P
   }).output();
   const lines = new TextDecoder().decode(stdout).split("\n").filter(Boolean);
   const hunted = lines.map((line) => Hunted.parse(JSON.parse(line)));
-  const isOver = hunted.length === count || (sabotage !== undefined && hunted.at(-1)?.failure != null);
+  const isOver = hunted.length === count ||
+    (sabotage !== undefined && hunted.some(({ failure }) => failure !== null));
   if (code <= 1 && isOver) return hunted;
   throw new Error(`Cannot hunt on: process ended with ${code}: ${new TextDecoder().decode(stderr)}`);
 }
