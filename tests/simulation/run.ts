@@ -57,6 +57,8 @@ const ZONES = ["berlin", "nuremberg", "prague"];
 const CHAOS_MS = 50_000;
 const MEDDLE_MS_MAX = 5_000;
 const QUIET_MS_MAX = 900_000;
+/** Getting on for ever is no end either. */
+const RUN_MS_MAX = 2 * 3_600_000;
 
 export function runSeed({ seed, drain, only = null, sabotage = null, trace = null }: RunOptions): Result {
   const kernel = new Kernel(drain);
@@ -170,7 +172,7 @@ export function runSeed({ seed, drain, only = null, sabotage = null, trace = nul
   let isDone = false;
   while (!isDone && stopped.failure === null && kernel.step()) {
     if (checks.progress !== seenProgress) [seenProgress, quietSinceMs] = [checks.progress, kernel.nowMs];
-    if (kernel.nowMs - quietSinceMs > QUIET_MS_MAX) {
+    if (kernel.nowMs - quietSinceMs > QUIET_MS_MAX || kernel.nowMs > RUN_MS_MAX) {
       fail(new Broken("E2 it gets there", unrest(world, checks) ?? "people are not done"));
     }
     if (faults.isOver() && kernel.nowMs - quietSinceMs > 3_000) isDone = unrest(world, checks) === null;

@@ -13,6 +13,8 @@ import type { Faults } from "./faults.ts";
 import { type Life, never } from "./life.ts";
 
 const LATENCY_MS_MAX = 5;
+/** How long a bus that does not answer is waited for. */
+const SILENT_MS = 2_000;
 /** How far a message may be held up on its way. */
 const HELD_MS_MAX = 10_000;
 
@@ -40,22 +42,24 @@ export function simBus(life: Life, { broker, brokerScope, faults, probe }: BusWa
   const legMs = () => 1 + random.below(isHeld() ? HELD_MS_MAX : LATENCY_MS_MAX);
   const unavailable = (action: string) => new SalarError("unavailable", `${action}: the bus does not answer`);
 
-  /** Runs `send` where the broker is, unless the way there is cut; gives back what comes of it. */
-  function there<T>(send: () => Promise<T>): Promise<T> {
-    if (life.isDead() || life.isCut("bus")) return never();
+  /** Runs `send` where the broker is, and gives back what comes of it; `unavailable` while either way is cut. */
+  function there<T>(action: string, send: () => Promise<T>): Promise<T> {
+    if (life.isDead()) return never();
     return new Promise((resolve, reject) => {
+      const refuse = () =>
+        void kernel.after(SILENT_MS, () => life.deliver(() => reject(unavailable(action))));
+      const back = (settle: () => void) =>
+        void kernel.after(legMs(), () => life.isCut("bus") ? refuse() : life.deliver(settle));
+      if (life.isCut("bus")) return refuse();
       kernel.after(legMs(), () => {
-        send().then(
-          (value) => kernel.after(legMs(), () => life.isCut("bus") || life.deliver(() => resolve(value))),
-          (error) => kernel.after(legMs(), () => life.isCut("bus") || life.deliver(() => reject(error))),
-        );
+        send().then((value) => back(() => resolve(value)), (error) => back(() => reject(error)));
       });
     });
   }
 
   /** A message that reaches the process, or does not. */
   function arrives<M>(handler: (message: M) => Promise<void>): (message: M) => Promise<void> {
-    return (message) => life.isCut("bus") ? never() : life.enter(() => handler(message));
+    return (message) => life.isCut("bus") ? Promise.resolve() : life.enter(() => handler(message));
   }
 
   function heard(subscription: Subscription): Subscription {
@@ -79,10 +83,13 @@ export function simBus(life: Life, { broker, brokerScope, faults, probe }: BusWa
       const copy = data.slice();
       const isGone = isLost();
       return within(scope, deadlineMs, action, (limited) => {
-        const answer = there(() =>
-          isGone ? never<Uint8Array>() : wire.request(brokerScope, subject, copy, { deadlineMs })
+        const answer = there(
+          action,
+          () => isGone ? never<Uint8Array>() : wire.request(brokerScope, subject, copy, { deadlineMs }),
         );
-        if (isTwice()) there(() => wire.request(brokerScope, subject, copy, { deadlineMs })).catch(() => {});
+        if (isTwice()) {
+          there(action, () => wire.request(brokerScope, subject, copy, { deadlineMs })).catch(() => {});
+        }
         return waitFor(limited, action, answer);
       });
     },
@@ -99,14 +106,15 @@ export function simBus(life: Life, { broker, brokerScope, faults, probe }: BusWa
       return heard(await life.hear(own.subscribe(scope, pattern, options, deliver)));
     },
 
-    ensureStreams: (scope, streams) => there(() => own.ensureStreams(scope, streams)),
+    ensureStreams: (scope, streams) =>
+      there("Cannot ensure streams", () => own.ensureStreams(scope, streams)),
 
     append(scope, subject, data, options) {
       const action = `Cannot append ${subject}`;
       const copy = data.slice();
       const isUnheard = isUnacked();
       return within(scope, BUS_APPEND_MS, action, (limited) => {
-        const stored = there(() => wire.append(brokerScope, subject, copy, options));
+        const stored = there(action, () => wire.append(brokerScope, subject, copy, options));
         if (isUnheard) {
           return waitFor(limited, action, stored.then(() => Promise.reject(unavailable(action))));
         }
@@ -119,7 +127,10 @@ export function simBus(life: Life, { broker, brokerScope, faults, probe }: BusWa
         probe.sometimes("a durable message comes again", message.attempt > 1);
         return handler({
           ...message,
-          ack: () => isUnacked() || life.isCut("bus") ? Promise.resolve() : there(() => message.ack()),
+          ack: () =>
+            isUnacked() || life.isCut("bus")
+              ? Promise.resolve()
+              : there("Cannot ack", () => message.ack()).catch(() => {}),
         });
       });
       return heard(await life.hear(own.consume(scope, options, deliver)));
