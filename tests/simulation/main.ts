@@ -31,9 +31,12 @@ const { values, positionals } = parseArgs({
 /** Runs a seed under the guard (M1); what it prints is printed afterwards. */
 function guarded(options: RunOptions): Result {
   const restore = installGuard();
+  const stackTraceLimit = Error.stackTraceLimit;
+  if (!options.trace) Error.stackTraceLimit = 0; // thousands of errors are part of a run, and nobody reads their stacks
   try {
     return runSeed(options);
   } finally {
+    Error.stackTraceLimit = stackTraceLimit;
     restore();
   }
 }

@@ -49,12 +49,12 @@ export interface Result {
 const NODES = 5;
 const SYSTEMS = 200;
 /** Every so many seeds all systems have an agent; in the others a part of them, the rest is known from databases only. */
-const WHOLE_EVERY = 10;
-const AGENTS_MIN = 15;
-const AGENTS_MAX = 45;
+const WHOLE_EVERY = 20;
+const AGENTS_MIN = 10;
+const AGENTS_MAX = 35;
 const ZONES = ["berlin", "nuremberg", "prague"];
 /** How long people meddle and things fail. */
-const CHAOS_MS = 50_000;
+const CHAOS_MS = 45_000;
 const MEDDLE_MS_MAX = 5_000;
 const QUIET_MS_MAX = 900_000;
 /** Getting on for ever is no end either. */
