@@ -30,8 +30,8 @@ export const advanceTick: Tick = {
   async run(context) {
     const open = await context.store.read(context.scope, (tx) => openPlans(tx));
     for (const plan of open) {
-      if (plan.state === "planning") { while (await planBatch(context, plan.id)); // bounded by the node's systems
-       }
+      let isPlanning = plan.state === "planning";
+      while (isPlanning) isPlanning = await planBatch(context, plan.id); // bounded by the node's systems
       await advancePlan(context, plan.id);
     }
     return done();

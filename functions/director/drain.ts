@@ -204,7 +204,7 @@ interface Batch {
 async function batchOn(tx: Read, fp: string, cursor: number | null): Promise<Batch> {
   const page = await tx.scan(prefixRange(keys.onNodePrefix(fp)), {
     limit: MOVES_BATCH_MAX,
-    ...(cursor === null ? {} : { after: keys.onNode(fp, cursor) }),
+    after: cursor === null ? undefined : keys.onNode(fp, cursor),
   });
   const ids = page.map(({ key }) => Number(key.slice(keys.onNodePrefix(fp).length)));
   const found = await systems.getMany(tx, ids.map((id) => [id] as [number]));

@@ -25,7 +25,7 @@ const list = route({
         const page = await tx.scan(prefixRange(keys.events), {
           limit: query.limit,
           reverse: query.order === "newest",
-          ...(query.cursor === undefined ? {} : { after: keys.events + query.cursor }),
+          after: query.cursor && keys.events + query.cursor,
         });
         const at = page.map(({ key }) => {
           const [, , lane = "", n = ""] = key.split("/");

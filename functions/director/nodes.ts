@@ -57,7 +57,7 @@ const list = route({
       await store.read(scope, async (tx) => {
         const page = await nodes.scan(tx, keys.nodes, {
           limit: query.limit,
-          ...(query.cursor === undefined ? {} : { after: keys.node(query.cursor) }),
+          after: query.cursor && keys.node(query.cursor),
         });
         const all = page.map(({ value }) => value);
         const chosen = all.filter((node) =>

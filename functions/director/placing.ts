@@ -110,7 +110,7 @@ function noteRefusal({ tx }: Change, system: System, message: string): 0 | 1 {
 async function unplaced(tx: Read, after: number | null): Promise<{ id: number; notBeforeMs: number }[]> {
   const page = await tx.scan(prefixRange(keys.unplacedAll), {
     limit: MOVES_BATCH_MAX,
-    ...(after === null ? {} : { after: keys.unplaced(after) }),
+    after: after === null ? undefined : keys.unplaced(after),
   });
   return page.map(({ key, value }) => ({
     id: Number(key.slice(keys.unplacedAll.length)),

@@ -25,7 +25,7 @@ const list = route({
       plans.scan(tx, keys.plans, {
         limit: query.limit,
         reverse: true,
-        ...(query.cursor === undefined ? {} : { after: keys.plan(query.cursor) }),
+        after: query.cursor && keys.plan(query.cursor),
       }));
     const all = page.map(({ value }) => value);
     const items = query.state === undefined ? all : all.filter(({ state }) => state === query.state);
@@ -62,7 +62,7 @@ const listMoves = route({
         await planById(tx, params.plan);
         const page = await moves.scan(tx, keys.moves(params.plan), {
           limit: query.limit,
-          ...(query.cursor === undefined ? {} : { after: keys.move(params.plan, query.cursor) }),
+          after: query.cursor === undefined ? undefined : keys.move(params.plan, query.cursor),
         });
         const all = page.map(({ value }) => value);
         const items = query.state === undefined ? all : all.filter(({ state }) => state === query.state);

@@ -78,12 +78,12 @@ async function pageAfter(
   limit: number,
 ): Promise<System[]> {
   if (node === undefined) {
-    const after = cursor === null ? {} : { after: keys.system(cursor) };
-    return (await systems.scan(tx, keys.systems, { limit, ...after })).map(({ value }) => value);
+    const after = cursor === null ? undefined : keys.system(cursor);
+    return (await systems.scan(tx, keys.systems, { limit, after })).map(({ value }) => value);
   }
   const prefix = keys.onNodePrefix(node);
-  const after = cursor === null ? {} : { after: keys.onNode(node, cursor) };
-  const page = await tx.scan(prefixRange(prefix), { limit, ...after });
+  const after = cursor === null ? undefined : keys.onNode(node, cursor);
+  const page = await tx.scan(prefixRange(prefix), { limit, after });
   const found = await systems.getMany(
     tx,
     page.map(({ key }) => [Number(key.slice(prefix.length))] as [number]),

@@ -105,10 +105,10 @@ const listApi = route({
   query: PageQuery,
   reply: pageOf(ApiTokenView),
   async run({ store, scope }, { query }) {
-    const after = query.cursor === undefined ? {} : { after: keys.token(query.cursor) };
+    const after = query.cursor && keys.token(query.cursor);
     const page = await store.read(
       scope,
-      (tx) => apiTokens.scan(tx, keys.tokens, { limit: query.limit, ...after }),
+      (tx) => apiTokens.scan(tx, keys.tokens, { limit: query.limit, after }),
     );
     const items = page.map(({ value }) => ApiTokenView.parse(value));
     return done({ items, next: items.length < query.limit ? null : items.at(-1)?.id ?? null });
@@ -124,10 +124,10 @@ const listJoin = route({
   query: PageQuery,
   reply: pageOf(JoinTokenView),
   async run({ store, scope }, { query }) {
-    const after = query.cursor === undefined ? {} : { after: keys.joinToken(query.cursor) };
+    const after = query.cursor && keys.joinToken(query.cursor);
     const page = await store.read(
       scope,
-      (tx) => joinTokens.scan(tx, keys.joinTokens, { limit: query.limit, ...after }),
+      (tx) => joinTokens.scan(tx, keys.joinTokens, { limit: query.limit, after }),
     );
     const items = page.map(({ value }) => JoinTokenView.parse(value));
     return done({ items, next: items.length < query.limit ? null : items.at(-1)?.id ?? null });

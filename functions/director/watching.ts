@@ -147,7 +147,7 @@ async function retireBatch(context: Context, after: string | null): Promise<stri
   return await change(context, SELF, async (c) => {
     const page = await retires.scan(c.tx, keys.retires, {
       limit: MOVES_BATCH_MAX,
-      ...(after === null ? {} : { after }),
+      after: after ?? undefined,
     });
     const due = page.map(({ value }) => value).filter(({ afterMs }) => afterMs <= c.nowMs);
     // A system that is on its way back to the node needs its key there; settling forgets the retirement.

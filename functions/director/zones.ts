@@ -29,7 +29,7 @@ const list = route({
     const page = await store.read(scope, (tx) =>
       zones.scan(tx, keys.zones, {
         limit: query.limit,
-        ...(query.cursor === undefined ? {} : { after: keys.zone(query.cursor) }),
+        after: query.cursor && keys.zone(query.cursor),
       }));
     const items = page.map(({ value }) => value);
     return done({ items, next: items.length < query.limit ? null : items.at(-1)?.name ?? null });

@@ -102,20 +102,17 @@ async function truncate(context: Context, fp: string, table: string, position: s
     if (mark === null || mark < position) putText(tx, keys.truncated(fp, table), position);
   });
   const prefix = keys.rows(fp, table);
-  let after: string | null = null;
+  let after: string | undefined;
   do { // bounded by the rows of one table of one node
-    const cursor: string | null = after;
+    const cursor: string | undefined = after;
     after = await change(context, { who: `node:${fp}` }, async (c) => {
-      const page = await c.tx.scan(prefixRange(prefix), {
-        limit: CHANGES_SLICE_MAX,
-        ...(cursor === null ? {} : { after: cursor }),
-      });
+      const page = await c.tx.scan(prefixRange(prefix), { limit: CHANGES_SLICE_MAX, after: cursor });
       for (const { key } of page) {
         await put(c, fp, table, { key: key.slice(prefix.length), row: null, position });
       }
-      return page.length < CHANGES_SLICE_MAX ? null : page.at(-1)?.key ?? null;
+      return page.length < CHANGES_SLICE_MAX ? undefined : page.at(-1)?.key;
     });
-  } while (after !== null);
+  } while (after !== undefined);
 }
 
 /** The row's key as part of a store key; `~` cannot be in the numbers and ids that identify rows. */

@@ -59,10 +59,7 @@ export async function* entries(tx: Read, prefix: string): AsyncGenerator<Entry> 
   const range = prefixRange(prefix);
   let after: string | undefined;
   while (true) { // bounded by the snapshot: every page begins after the last key of the page before
-    const page = await tx.scan(range, {
-      limit: STORE_PAGE_ENTRIES,
-      ...(after === undefined ? {} : { after }),
-    });
+    const page = await tx.scan(range, { limit: STORE_PAGE_ENTRIES, after });
     yield* page;
     const last = page.at(-1);
     if (last === undefined || page.length < STORE_PAGE_ENTRIES) return;

@@ -34,7 +34,7 @@ export interface ScanOptions {
   /** From the end of the range backwards. */
   reverse?: boolean;
   /** Continue after this key (before it, when reverse): the last key of the page before. */
-  after?: string;
+  after?: string | undefined;
 }
 
 export interface Read {

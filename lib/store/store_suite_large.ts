@@ -52,8 +52,7 @@ async function walk(store: Store, range: Range, reverse: boolean): Promise<{ cou
   await store.read(scope, async (tx) => {
     let last: string | undefined;
     for (;;) {
-      const after = last === undefined ? {} : { after: last };
-      const page = await tx.scan(range, { limit: STORE_SCAN_LIMIT_MAX, reverse, ...after });
+      const page = await tx.scan(range, { limit: STORE_SCAN_LIMIT_MAX, reverse, after: last });
       for (const { key, value } of page) {
         const step = last === undefined ? 0 : compareKeys(last, key);
         assert.ok(last === undefined || (reverse ? step > 0 : step < 0), `${key} follows ${last}`);
