@@ -10,6 +10,7 @@ import { isAbsolute, join } from "node:path";
 import { z } from "zod";
 import { readSecret } from "../lib/config.ts";
 import { SalarError } from "../lib/errors.ts";
+import { isLoopback } from "../lib/loopback.ts";
 import type { Secret } from "../lib/secure/secret.ts";
 import type { World } from "./world.ts";
 
@@ -77,7 +78,7 @@ function loginPath({ env }: World): string {
 
 async function devTokenFile({ disk, folder }: World, server: string): Promise<string | null> {
   const path = join(folder, DEV_TOKEN_FILE);
-  return isLoopback(new URL(server)) && await disk.read(path) !== null ? path : null;
+  return isLoopback(new URL(server).hostname) && await disk.read(path) !== null ? path : null;
 }
 
 async function readToken(world: World, path: string): Promise<Secret> {
@@ -96,12 +97,8 @@ function serverUrl(text: string): string {
     const hint = "Give an address such as https://salar.example.org.";
     throw new SalarError("bad-input", `Cannot use server "${text}": it is no address`, { detail: { hint } });
   }
-  if (url.protocol === "http:" && !isLoopback(url)) { // S3
+  if (url.protocol === "http:" && !isLoopback(url.hostname)) { // S3
     throw new SalarError("bad-input", `Cannot use server "${text}": https:// is needed beyond this machine`);
   }
   return (url.origin + url.pathname).replace(/\/+$/, "");
-}
-
-function isLoopback({ hostname }: URL): boolean {
-  return /^(127\.\d+\.\d+\.\d+|localhost|\[::1\])$/.test(hostname);
 }

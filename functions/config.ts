@@ -1,6 +1,7 @@
 /** What a process of functions can be told. Checked once, at start; the descriptions are its `--help`. */
 import { z } from "zod";
 import { NATS_KEYS } from "../lib/bus/nats_config.ts";
+import { isLoopback } from "../lib/loopback.ts";
 import { LOG_LEVELS } from "../lib/log.ts";
 
 /** Names of the functions that exist; the process runs the chosen ones. */
@@ -57,7 +58,7 @@ export const FunctionsConfig = z.object({
   if ((natsUser === undefined) !== (natsPasswordFile === undefined)) {
     report("natsUser", "goes with natsPasswordFile");
   }
-  if (httpCertFile === undefined && !/^(127\.|::1$|localhost$)/.test(httpHost)) {
+  if (httpCertFile === undefined && !isLoopback(httpHost)) {
     report("httpHost", "is not loopback, so httpCertFile and httpKeyFile are needed");
   }
 });

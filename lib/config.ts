@@ -9,9 +9,16 @@
  * G4. Lists are `a,b` in flags and environment, arrays in the file. `--flag` is true, `--no-flag` false.
  */
 import { z } from "zod";
+import { isSafeUrl } from "./loopback.ts";
 import { assert, type Problem, SalarError } from "./errors.ts";
 import type { Disk } from "./seams.ts";
 import { Secret } from "./secure/secret.ts";
+
+/** Where agents send their join token and proofs: never over a network in the clear. */
+export const DirectorUrl = z.string().refine(
+  isSafeUrl,
+  "https://… is needed (http:// only for a loopback address)",
+);
 
 export type Origin = "flag" | "environment" | "file" | "default";
 

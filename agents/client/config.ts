@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { MINION_VERIFY_MS_MAX, MOVE_MS_MAX } from "../../lib/limits.ts";
 import { MasterName } from "../../lib/cluster/types.ts";
+import { DirectorUrl } from "../../lib/config.ts";
 import { LOG_LEVELS } from "../../lib/log.ts";
 
 const Path = z.string().regex(/^\//, "an absolute path");
@@ -19,7 +20,7 @@ export const ClientConfig = z.object({
   // Forward and back, each with a restart, must fit into a move.
   verifyMs: z.int().min(1_000).max(MOVE_MS_MAX / 4).default(MINION_VERIFY_MS_MAX)
     .describe("How long after a restart the minion may take to be seen with its master"),
-  directorUrl: z.url().refine(isSafe, "https://… is needed (http:// only for a loopback address)")
+  directorUrl: DirectorUrl
     .describe("Base address of the director"),
   caFile: Path.optional().describe("PEM of a certificate authority that is trusted besides the system's own"),
   joinTokenFile: Path.default("/etc/salar/join-token").describe(
@@ -43,8 +44,3 @@ export const PreviewConfig = LocalConfig.extend({
   to: MasterName.describe("The new master"),
   key: Path.describe("File with the new master's public key, PEM"),
 });
-
-function isSafe(url: string): boolean {
-  const { protocol, hostname } = new URL(url);
-  return protocol === "https:" || protocol === "http:" && /^(127\.|localhost$|\[::1\]$)/.test(hostname);
-}

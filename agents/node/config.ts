@@ -3,13 +3,14 @@ import { z } from "zod";
 import { NATS_KEYS } from "../../lib/bus/nats_config.ts";
 import { MachineId } from "../../lib/cluster/types.ts";
 import { NODE_CAPACITY } from "../../lib/limits.ts";
+import { DirectorUrl } from "../../lib/config.ts";
 import { LOG_LEVELS } from "../../lib/log.ts";
 
 const Path = z.string().regex(/^\//, "an absolute path");
 
 export const NodeConfig = z.object({
   folder: Path.default("/var/lib/salar-node").describe("Identity key and state of the agent; root only"),
-  directorUrl: z.url().optional().describe("Base address of the director, needed to enrol"),
+  directorUrl: DirectorUrl.optional().describe("Base address of the director, needed to enrol"),
   caFile: Path.optional().describe("PEM of an authority that is trusted besides the system's own"),
   joinTokenFile: Path.default("/etc/salar/join-token").describe(
     "Holds the join token; read to enrol, never again",
