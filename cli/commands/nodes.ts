@@ -2,19 +2,7 @@
 import { asNumber, changing, type Group, listing, NODE, showing, WHY, WHY_QUERY } from "../command.ts";
 import { entries, fingerprint, number, ratio, state, text, time } from "../columns.ts";
 import { drain } from "../drain.ts";
-
-const NODE_STATES = [
-  "pooled",
-  "staging",
-  "staged",
-  "failed",
-  "accepted",
-  "cordoned",
-  "draining",
-  "drained",
-  "lost",
-  "removed",
-] as const;
+import { NODE_STATES } from "../../lib/cluster/types.ts";
 
 const COLUMNS = [
   text("NODE", "name"),

@@ -1,4 +1,5 @@
 /** `salar plans`: moves of many systems, as one piece of work. */
+import { MOVE_STATES, PLAN_STATES } from "../../lib/cluster/types.ts";
 import {
   budgetInputs,
   changing,
@@ -73,7 +74,7 @@ export const plans: Group = {
       inputs: [{
         as: "--state <state>",
         about: "Only those",
-        choices: ["planning", "running", "paused", "cancelling", "done", "cancelled"],
+        choices: PLAN_STATES,
         to: "query.state",
       }],
       columns: PLAN_COLUMNS,
@@ -92,7 +93,7 @@ export const plans: Group = {
       inputs: [PLAN, {
         as: "--state <state>",
         about: "Only those",
-        choices: ["queued", "preparing", "switching", "settling", "there", "back"],
+        choices: MOVE_STATES,
         to: "query.state",
       }],
       columns: [

@@ -1,4 +1,5 @@
 /** `salar systems`: the clients of the cluster. */
+import { SYSTEM_STATES } from "../../lib/cluster/types.ts";
 import { asNode, changing, type Group, type Input, listing, showing, SYSTEM, WHY } from "../command.ts";
 import { node, number, state, text, time } from "../columns.ts";
 import { move } from "../move.ts";
@@ -9,7 +10,7 @@ const FILTERS: readonly Input[] = [
   {
     as: "--state <state>",
     about: "Only those",
-    choices: ["new", "bound", "moving", "orphan", "deleted"],
+    choices: SYSTEM_STATES,
     to: "query.state",
   },
 ];

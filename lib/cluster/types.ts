@@ -218,11 +218,14 @@ export const Retire = z.object({
 });
 export type Retire = z.infer<typeof Retire>;
 
+/** SHA-256 of a token's secret half, hex: all that is kept of it. */
+const SecretHash = z.string().regex(/^[0-9a-f]{64}$/);
+
 /** A credential of people and automation; the secret half is kept as its SHA-256 only. */
 export const ApiToken = z.object({
   v: z.literal(1),
   id: z.string(),
-  secretHash: z.string().regex(/^[0-9a-f]{64}$/),
+  secretHash: SecretHash,
   role: z.enum(["viewer", "operator", "admin"]),
   name: z.string().max(100),
   createdAtMs: TimeMs,
@@ -233,7 +236,7 @@ export type ApiToken = z.infer<typeof ApiToken>;
 export const JoinToken = z.object({
   v: z.literal(1),
   id: z.string(),
-  secretHash: z.string().regex(/^[0-9a-f]{64}$/),
+  secretHash: SecretHash,
   kind: z.enum(["node", "system"]),
   zone: ZoneName,
   /** How many enrolments it still allows. */
