@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import type { AuditEntry, Node, Plan, System } from "../../lib/cluster/types.ts";
 import { SALT_LINES, type SaltLine } from "../parts/salt.ts";
 import { waitFor } from "../parts/wait.ts";
+import { seededRandom } from "../simulation/random.ts";
 import { type Loop, startLoop } from "./cluster.ts";
 
 const STEP_MS = 60_000;
@@ -120,27 +121,16 @@ async function killEachOnce(loop: Loop, seed: number): Promise<string[]> {
     { name: "nats", kill: () => loop.nats.kill().then(() => loop.nats.restart()) },
     { name: "postgres", kill: () => loop.postgres.kill().then(() => loop.postgres.restart()) },
   ];
-  const random = generator(seed);
+  const random = seededRandom(seed, "kills");
   const killed: string[] = [];
   // The client agent comes later; it is waited for.
   await waitFor("the client agent", 2 * STEP_MS, () => loop.programs.has("client"));
   for (let left = victims(); left.length > 0; left = left.filter(({ name }) => !killed.includes(name))) {
-    const victim = left[Math.floor(random() * left.length)];
+    const victim = left[random.below(left.length)];
     if (victim === undefined) break;
-    await new Promise((resolve) => setTimeout(resolve, 200 + random() * 1_500));
+    await new Promise((resolve) => setTimeout(resolve, 200 + random.below(1_500)));
     await victim.kill();
     killed.push(victim.name);
   }
   return killed;
-}
-
-/** mulberry32: the same moments and order for the same seed, as far as real processes allow. */
-function generator(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

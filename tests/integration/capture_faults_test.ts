@@ -19,6 +19,7 @@ import { openStatement } from "../../lib/secure/statement.ts";
 import { run } from "../parts/command.ts";
 import { startNats } from "../parts/nats.ts";
 import { type Postgres, startPostgres } from "../parts/postgres.ts";
+import { seededRandom } from "../simulation/random.ts";
 import { waitFor } from "../parts/wait.ts";
 import type { CaptureAgentConfig } from "./capture_agent.ts";
 import {
@@ -27,7 +28,6 @@ import {
   createUyuni,
   insertServer,
   Receiver,
-  seededRandom,
   startCapture,
 } from "./capture_support.ts";
 
@@ -41,7 +41,7 @@ const WAIT_MS = 60_000;
 
 for (const seed of [1, 2]) {
   Deno.test(`agent, bus and database are killed under load: nothing lost, nothing twice (seed ${seed})`, async () => {
-    const random = seededRandom(seed);
+    const random = seededRandom(seed, "kills");
     await using postgres = await startPostgres({ logical: true, settings: CAPTURE_SETTINGS });
     await using nats = await startNats();
     const folder = await Deno.makeTempDir();
@@ -96,8 +96,8 @@ for (const seed of [1, 2]) {
       },
     ];
     for (let n = 0; n < KILLS; n++) {
-      await scope.sleep(200 + random(1_500));
-      await kills[n < kills.length ? n : random(kills.length)]?.(); // each at least once
+      await scope.sleep(200 + random.below(1_500));
+      await kills[n < kills.length ? n : random.below(kills.length)]?.(); // each at least once
     }
     await scope.sleep(500);
     const committed = await load.stop();
@@ -278,7 +278,7 @@ class AgentProcess {
 
 /** Uyuni at work: inserts, renames and deletes, each name given once. Answers the names whose commit was confirmed. */
 function startLoad(database: DatabaseOptions, seed: number): { stop(): Promise<string[]> } {
-  const random = seededRandom(seed + 1_000);
+  const random = seededRandom(seed, "writes");
   const committed: string[] = [];
   let stopped = false;
   let version = 0;
@@ -287,10 +287,10 @@ function startLoad(database: DatabaseOptions, seed: number): { stop(): Promise<s
     const app = await connectApp(database);
     try {
       while (!stopped) {
-        const id = FIRST_ID + random(SERVERS);
+        const id = FIRST_ID + random.below(SERVERS);
         const name = `v${version++}`;
         const isThere = (await app.query("select from rhnserver where id = $1", [id])).rowCount === 1;
-        if (isThere && random(5) === 0) {
+        if (isThere && random.below(5) === 0) {
           await app.query("delete from suseminioninfo where server_id = $1", [id]);
           await app.query("delete from rhnserver where id = $1", [id]);
           continue;

@@ -42,15 +42,6 @@ export function insertServer(id: number, name: string): string {
     values (${id}, 1, 'ID-${id}', md5('${id}'), 1, 'SLES', '15.6', '${name}', '${PLANTED_SECRET}')`;
 }
 
-/** A small generator for schedules: the same seed, the same integers below `below`. */
-export function seededRandom(seed: number): (below: number) => number {
-  let state = seed >>> 0;
-  return (below) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor(state / 2 ** 32 * below);
-  };
-}
-
 export interface RunningCapture {
   /** Lines of level warn and error. */
   complaints: string[];

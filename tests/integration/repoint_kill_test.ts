@@ -2,6 +2,8 @@
  * The client agent is killed at random moments of a move, again and again: the minion ends with one master, the one
  * that the report names. The moments follow from the seed.
  */
+import type { Random } from "../../lib/seams.ts";
+import { seededRandom } from "../simulation/random.ts";
 import assert from "node:assert/strict";
 import { SALT_LINES } from "../parts/salt.ts";
 import { assertFollows, saltFiles, type Site, startSite } from "./repoint_support.ts";
@@ -15,7 +17,7 @@ for (const line of SALT_LINES) {
   Deno.test(`a killed client agent leaves a Salt ${line} minion with exactly one master (seed ${SEED})`, async () => {
     await using site = await startSite(line);
     const { a, b, minion } = site;
-    const random = randomFrom(SEED + Number(line));
+    const random = seededRandom(SEED, `kills ${line}`);
     let at: "a" | "b" = "a";
     for (const to of ["b", "a"] as const) {
       if (await moveUnderKills(site, await site.order(site[to]), random) === "there") at = to;
@@ -29,22 +31,11 @@ for (const line of SALT_LINES) {
   });
 }
 
-async function moveUnderKills(site: Site, seq: number, random: () => number): Promise<"there" | "back"> {
+async function moveUnderKills(site: Site, seq: number, random: Random): Promise<"there" | "back"> {
   for (let kill = 0; kill < KILLS_PER_MOVE; kill++) {
-    await new Promise((resolve) => setTimeout(resolve, random() * KILL_WITHIN_MS));
+    await new Promise((resolve) => setTimeout(resolve, random.below(KILL_WITHIN_MS)));
     await site.endAgent("SIGKILL");
     site.startAgent();
   }
   return (await site.reportOf(seq)).outcome;
-}
-
-/** Mulberry32: numbers from 0 up to 1, the same for the same seed. */
-function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
