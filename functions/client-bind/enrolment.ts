@@ -2,7 +2,7 @@
 import { change } from "../../lib/cluster/change.ts";
 import { enrolSystem } from "../../lib/cluster/enrolling.ts";
 import { EnrolAnswer, EnrolChallenge, EnrolRequest, EnrolSystem } from "../../lib/cluster/protocol.ts";
-import { newNonce, openEnrolment } from "../../lib/cluster/statements.ts";
+import { enrolAnswer, newNonce, openEnrolment } from "../../lib/cluster/statements.ts";
 import { done } from "../../lib/mesh/handler.ts";
 import { route } from "../../lib/mesh/route.ts";
 
@@ -34,13 +34,6 @@ export const enrolRoute = route({
       { who: `system:${fp}` },
       (c) => enrolSystem(c, fp, enrolment),
     );
-    return done({
-      fp,
-      id: system.id,
-      zone: system.zone,
-      lastSeq,
-      cluster: context.cluster,
-      clusterKey: context.signer.spki.toBase64(),
-    });
+    return done(enrolAnswer(context, { fp, id: system.id, zone: system.zone, lastSeq }));
   },
 });

@@ -13,7 +13,7 @@ import { next, type NodeEvent, nodeMachine } from "../../lib/cluster/machines.ts
 import { reportedUpTo } from "../../lib/cluster/outbox.ts";
 import { EnrolAnswer, EnrolNode, EnrolRequest } from "../../lib/cluster/protocol.ts";
 import { beats, loads, nodeByFp, nodes, zoneNamed } from "../../lib/cluster/records.ts";
-import { openEnrolment } from "../../lib/cluster/statements.ts";
+import { enrolAnswer, openEnrolment } from "../../lib/cluster/statements.ts";
 import { Beat, Fp, Node, NodeState, ZoneName } from "../../lib/cluster/types.ts";
 import { done } from "../../lib/mesh/handler.ts";
 import { route, tagged } from "../../lib/mesh/route.ts";
@@ -39,8 +39,7 @@ const enrol = route({
       const node = await enrolNode(c, fp, enrolment);
       return { zone: node.zone, lastSeq: await reportedUpTo(c.tx, fp) };
     });
-    const clusterKey = context.signer.spki.toBase64();
-    return done({ ...answer, fp, id: null, cluster: context.cluster, clusterKey });
+    return done(enrolAnswer(context, { ...answer, fp, id: null }));
   },
 });
 

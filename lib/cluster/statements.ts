@@ -13,7 +13,7 @@ import { fromBase64url, toBase64url } from "../secure/encoding.ts";
 import { TrustError } from "../secure/errors.ts";
 import { fingerprintOf } from "../secure/keys.ts";
 import { type Claims, openStatement, signStatement } from "../secure/statement.ts";
-import { type OutboxEntry, STATEMENT_KINDS, type StatementKind } from "./protocol.ts";
+import { type EnrolAnswer, type OutboxEntry, STATEMENT_KINDS, type StatementKind } from "./protocol.ts";
 
 type Trust = Pick<Context, "signer" | "crypt" | "cluster" | "scope">;
 
@@ -74,6 +74,14 @@ export function openEnrolment<B extends { identityKey: string; nonce: string }>(
   }
   requireNonce(trust, parsed.data.nonce);
   return { fp: claims.from, body: parsed.data };
+}
+
+/** What an agent is told when it has enrolled; `id` is null for a node. */
+export function enrolAnswer(
+  { cluster, signer }: Pick<Trust, "cluster" | "signer">,
+  answer: Pick<EnrolAnswer, "fp" | "id" | "zone" | "lastSeq">,
+): EnrolAnswer {
+  return { ...answer, cluster, clusterKey: signer.spki.toBase64() };
 }
 
 const BroughtKey = z.object({ body: z.object({ identityKey: z.base64() }) });
