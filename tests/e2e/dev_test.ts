@@ -27,6 +27,7 @@ Deno.test("deno task dev shows a cluster of 5 nodes and 500 systems, ends on SIG
 });
 
 async function startDev(data: string) {
+  const spawnedMs = performance.now();
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", `${ROOT}dev/main.ts`, "--port", "0", "--data", data],
     stdin: "null",
@@ -39,6 +40,9 @@ async function startDev(data: string) {
     printed += (await reader.read()).value ?? "";
     return /Salar runs on (http:\S+)/.exec(printed)?.[1] ?? null;
   });
+  const upS = Number(/up after ([\d.]+) s/.exec(printed)?.[1]);
+  const sinceS = (performance.now() - spawnedMs) / 1_000;
+  assert.ok(upS > 0 && upS <= sinceS + 0.05, `it is up after ${upS} s, of ${sinceS} s since it was started`);
   const token = (await Deno.readTextFile(`${data}/admin.token`)).trim();
 
   async function list<T>(path: string): Promise<T[]> {
