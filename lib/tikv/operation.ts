@@ -1,0 +1,105 @@
+/**
+ * One operation of a caller, such as a get or a prewrite: how long it may wait in all, and what it waited for.
+ *
+ * O1. The n-th wait of a kind lasts min(cap, base · 2ⁿ) milliseconds, jittered where the table says so.
+ * O2. A wait that would go over the budget ends the operation: `timeout`, with the causes seen. An abort ends it
+ *     at once: `cancelled`.
+ * Source: client-go config/retry.
+ */
+import { BUSY_BUDGET_MS } from "./limits.ts";
+import { TikvError } from "./errors.ts";
+import type { Runtime } from "./rpc.ts";
+
+/** Kind → [base ms, cap ms, whether half of each wait is random]. */
+const WAITS = {
+  storeCall: [100, 2_000, true],
+  placementCall: [500, 3_000, true],
+  /** For a leader of the placement driver to appear. */
+  members: [20, 1_000, true],
+  regionMiss: [2, 500, false],
+  scheduling: [2, 500, false],
+  serverBusy: [2_000, 10_000, true],
+  diskFull: [500, 5_000, false],
+  recovery: [100, 10_000, true],
+  staleCommand: [2, 1_000, false],
+  maxTimestamp: [2, 500, false],
+  regionNotInitialized: [2, 1_000, false],
+  witness: [1_000, 10_000, true],
+  lock: [100, 3_000, true],
+  lockOfRead: [2, 3_000, true],
+  transactionNotFound: [2, 500, false],
+} as const satisfies Record<string, readonly [number, number, boolean]>;
+
+export type WaitKind = keyof typeof WAITS;
+
+/** How many different causes an error quotes. */
+const CAUSES_MAX = 5;
+
+export interface OperationOptions {
+  /** For messages: `get`, `prewrite of 12 keys`. */
+  name: string;
+  budgetMs: number;
+  runtime: Runtime;
+  signal?: AbortSignal | undefined;
+}
+
+export class Operation {
+  readonly name: string;
+  readonly signal: AbortSignal | undefined;
+  readonly #runtime: Runtime;
+  readonly #budgetMs: number;
+  readonly #waits = new Map<WaitKind, number>();
+  readonly #causes: string[] = [];
+  #waitedMs = 0;
+  #busyMs = 0;
+
+  constructor({ name, budgetMs, runtime, signal }: OperationOptions) {
+    this.name = name;
+    this.signal = signal;
+    this.#runtime = runtime;
+    this.#budgetMs = budgetMs;
+  }
+
+  /** A part of this operation that has its own budget and the same end. */
+  part(name: string, budgetMs: number): Operation {
+    return new Operation({ name, budgetMs, runtime: this.#runtime, signal: this.signal });
+  }
+
+  /** Sleeps before the next attempt, at most `atMostMs`; see O1 and O2. */
+  async wait(kind: WaitKind, cause: string, { atMostMs = Infinity } = {}): Promise<void> {
+    this.throwIfAborted();
+    const [baseMs, capMs, jitter] = WAITS[kind];
+    const count = this.#waits.get(kind) ?? 0;
+    this.#waits.set(kind, count + 1);
+    if (!this.#causes.includes(cause) && this.#causes.length < CAUSES_MAX) this.#causes.push(cause);
+    const fullMs = Math.min(capMs, baseMs * 2 ** Math.min(count, 20));
+    const ms = Math.min(atMostMs, jitter ? fullMs / 2 + this.#runtime.random() * fullMs / 2 : fullMs);
+    this.#spend(kind, ms, cause);
+    try {
+      await this.#runtime.sleep(ms, this.signal);
+    } catch (error) {
+      this.throwIfAborted();
+      throw error;
+    }
+  }
+
+  throwIfAborted(): void {
+    if (!this.signal?.aborted) return;
+    throw new TikvError("cancelled", `${this.name}: cancelled by its caller`, { cause: this.signal.reason });
+  }
+
+  /** A busy store's waits count apart, for it is alive and says so. */
+  #spend(kind: WaitKind, ms: number, cause: string): void {
+    const busy = kind === "serverBusy";
+    if (busy) this.#busyMs += ms;
+    else this.#waitedMs += ms;
+    if (this.#waitedMs <= this.#budgetMs && this.#busyMs <= BUSY_BUDGET_MS) return;
+    throw new TikvError(
+      kind === "diskFull" ? "disk-full" : "timeout",
+      `${this.name}: gave up after ${
+        Math.round(this.#waitedMs + this.#busyMs)
+      } ms of waiting, last for ${cause} ` +
+        `(seen: ${this.#causes.join("; ")})`,
+    );
+  }
+}
