@@ -13,6 +13,7 @@ import { entries, toText } from "../../lib/store/record.ts";
 import { prefixRange, type Read } from "../../lib/store/store.ts";
 import { change } from "../../lib/cluster/change.ts";
 import { keys } from "../../lib/cluster/keys.ts";
+import { next, nodeMachine } from "../../lib/cluster/machines.ts";
 import { queueMove } from "../../lib/cluster/moving.ts";
 import { nodeByFp, plans, systems } from "../../lib/cluster/records.ts";
 import { Budget, ClusterId, Fp, Plan, type System, TimeMs } from "../../lib/cluster/types.ts";
@@ -123,7 +124,8 @@ export async function openPlans(tx: Read): Promise<Plan[]> {
 
 async function preview({ store, scope }: Context, fp: string): Promise<z.infer<typeof Preview>> {
   return await store.read(scope, async (tx) => {
-    await nodeByFp(tx, fp);
+    const node = await nodeByFp(tx, fp);
+    next(nodeMachine, node.state, "drain", `node "${node.name}"`); // what cannot begin has no preview
     const cluster = await readPlacer(tx, { leaving: [fp] });
     const result: z.infer<typeof Preview> = {
       node: fp,

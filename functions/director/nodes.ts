@@ -102,6 +102,9 @@ const update = route({
     const view = await change(context, asked(input), async (c) => {
       const node = await nodeByFp(c.tx, input.params.fp);
       requireRevision(input.ifMatch, node.revision, `node "${node.name}"`);
+      if (node.state === "removed") {
+        throw new SalarError("conflict", `Cannot change node "${node.name}": it is removed`);
+      }
       const { capacity = node.capacity, weight = node.weight, zone = node.zone, why } = input.body;
       if (zone !== node.zone) {
         await zoneNamed(c.tx, zone);

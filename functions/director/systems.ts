@@ -6,7 +6,7 @@ import { prefixRange, type Read } from "../../lib/store/store.ts";
 import { change } from "../../lib/cluster/change.ts";
 import { keys } from "../../lib/cluster/keys.ts";
 import { queueMove } from "../../lib/cluster/moving.ts";
-import { getText, moves, nodeByFp, systemBeats, systemById, systems } from "../../lib/cluster/records.ts";
+import { getText, moves, nodes, systemBeats, systemById, systems } from "../../lib/cluster/records.ts";
 import {
   Budget,
   ClusterId,
@@ -132,7 +132,10 @@ const pin = route({
     const system = await change(context, asked(input), async ({ tx, record }) => {
       const system = await systemById(tx, input.params.id);
       requireRevision(input.ifMatch, system.revision, `system ${system.id}`);
-      if (node !== null) await nodeByFp(tx, node);
+      if (node !== null) {
+        await requireThere(tx, node, "body.node");
+        tx.lock(keys.node(node)); // against its removal meanwhile
+      }
       const changed = { ...system, pin: node, revision: system.revision + 1 };
       systems.put(tx, changed, system.id);
       record({ what: "system.pin", target: `system:${system.id}`, why, detail: { node } });
@@ -195,11 +198,20 @@ async function targetOf(tx: Read, id: number, wanted: string | null): Promise<st
     throw new SalarError("conflict", `Cannot move system ${id}: it has no client agent; install one first`);
   }
   if (system.state === "deleted") throw new SalarError("conflict", `Cannot move system ${id}: it is deleted`);
-  if (wanted !== null) await nodeByFp(tx, wanted);
+  if (wanted !== null) await requireThere(tx, wanted, "body.to");
   const cluster = await readPlacer(tx, { leaving: system.node === null ? [] : [system.node] });
   const placement = cluster.place({ ...system, pin: wanted ?? system.pin });
   if (!placement.ok) throw new SalarError("no-placement", `Cannot move system ${id}: ${placement.message}`);
   return placement.node;
+}
+
+/** @throws {SalarError} `not-found`, or `no-placement` for a node that is gone or lost; both name the field */
+async function requireThere(tx: Read, fp: string, field: string): Promise<void> {
+  const node = await nodes.get(tx, fp);
+  if (node !== null && node.state !== "removed" && node.state !== "lost") return;
+  const reason = node === null ? `there is no node "${fp}"` : `node "${node.name}" is ${node.state}`;
+  const code = node === null ? "not-found" : "no-placement";
+  throw new SalarError(code, `Cannot use node: ${reason}`, { detail: { problems: [{ field, reason }] } });
 }
 
 export const systemRoutes = [list, show, pin, move];
