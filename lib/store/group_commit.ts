@@ -12,7 +12,7 @@
 import { STORE_GROUP_WRITES_MAX } from "../limits.ts";
 import type { Scope } from "../seams.ts";
 import type { WriteBuffer } from "./buffer.ts";
-import { cancelledError } from "./sqlite_gate.ts";
+import { cancelledError } from "./gate.ts";
 import type { Prune } from "./sqlite_horizon.ts";
 import type { Meta, Tables } from "./sqlite_tables.ts";
 

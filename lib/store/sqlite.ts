@@ -14,7 +14,7 @@ import { STORE_TOKEN_KEEP_MS, STORE_TOKEN_SWEEP_MAX } from "../limits.ts";
 import type { Scope } from "../seams.ts";
 import { type Attempt, untilCommitted } from "./attempts.ts";
 import { groupCommit } from "./group_commit.ts";
-import { createGate } from "./sqlite_gate.ts";
+import { createSqliteGate } from "./sqlite_gate.ts";
 import { exactHorizon, laggingHorizon, pruner } from "./sqlite_horizon.ts";
 import { openTables } from "./sqlite_tables.ts";
 import { type Database, reader, transact, type Transaction, writer } from "./sqlite_transaction.ts";
@@ -36,7 +36,7 @@ export interface SqliteStoreOptions {
 export function openSqliteStore({ path, sync = "full" }: SqliteStoreOptions): Store {
   const alone = path === ":memory:";
   const tables = openTables({ path, sync });
-  const gate = createGate(path);
+  const gate = createSqliteGate(path);
   const running = new Set<Transaction>();
   const database: Database = { path, tables, gate, running };
   const commit = groupCommit({

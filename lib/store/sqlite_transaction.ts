@@ -10,7 +10,7 @@ import { STORE_SNAPSHOT_MS_MAX } from "../limits.ts";
 import type { Scope } from "../seams.ts";
 import { WriteBuffer } from "./buffer.ts";
 import { checkKey, checkScan } from "./keys.ts";
-import type { Gate } from "./sqlite_gate.ts";
+import type { SqliteGate } from "./sqlite_gate.ts";
 import type { Running } from "./sqlite_horizon.ts";
 import type { Tables } from "./sqlite_tables.ts";
 import type { Read, Write } from "./store.ts";
@@ -26,7 +26,7 @@ export interface Transaction extends Running {
 export interface Database {
   path: string;
   tables: Tables;
-  gate: Gate;
+  gate: SqliteGate;
   /** The transactions that run; what they may read is kept (`sqlite_horizon.ts`). */
   running: Set<Transaction>;
 }
