@@ -18,7 +18,8 @@ import { createSqliteGate } from "./sqlite_gate.ts";
 import { exactHorizon, laggingHorizon, pruner } from "./sqlite_horizon.ts";
 import { openTables } from "./sqlite_tables.ts";
 import { type Database, reader, transact, type Transaction, writer } from "./sqlite_transaction.ts";
-import type { Store, Write } from "./store.ts";
+import type { KeptToken, PortableStore } from "./portable.ts";
+import type { Write } from "./store.ts";
 import { checkToken, decodeResult, encodeResult } from "./tokens.ts";
 
 export interface SqliteStoreOptions {
@@ -33,7 +34,7 @@ export interface SqliteStoreOptions {
 }
 
 /** Opens or creates a store. @throws {SalarError} `unavailable`, with the path and what to do. */
-export function openSqliteStore({ path, sync = "full" }: SqliteStoreOptions): Store {
+export function openSqliteStore({ path, sync = "full" }: SqliteStoreOptions): PortableStore {
   const alone = path === ":memory:";
   const tables = openTables({ path, sync });
   const gate = createSqliteGate(path);
@@ -84,6 +85,12 @@ export function openSqliteStore({ path, sync = "full" }: SqliteStoreOptions): St
     return tables.locked(() => tables.removeTokens(beforeMs, STORE_TOKEN_SWEEP_MAX));
   }
 
+  function keep(tokens: readonly KeptToken[]): void {
+    for (const { token, atMs, result } of tokens) {
+      if (tables.findToken(token) === null) tables.addToken(token, atMs, result);
+    }
+  }
+
   return {
     read: (scope, fn) => gate.call(scope, () => transact(database, scope, (tx) => fn(reader(database, tx)))),
     write: (scope, fn, { token } = {}) =>
@@ -96,6 +103,10 @@ export function openSqliteStore({ path, sync = "full" }: SqliteStoreOptions): St
       }),
     sweepTokens: (scope) =>
       gate.call(scope, () => gate.untilFree(scope, "sweep tokens of", () => forgetTokens(scope))),
+    tokens: (scope, { limit, after = "" }) =>
+      gate.call(scope, () => gate.untilFree(scope, "read from", () => tables.tokens(after, limit))),
+    keepTokens: (scope, tokens) =>
+      gate.call(scope, () => gate.untilFree(scope, "write to", () => tables.locked(() => keep(tokens)))),
     check: (scope) => gate.call(scope, () => gate.untilFree(scope, "read from", () => void tables.meta())),
     close: () => gate.close(tables.close),
   };

@@ -13,6 +13,7 @@
  */
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { SalarError } from "../errors.ts";
+import type { KeptToken } from "./portable.ts";
 import type { Entry, Range, ScanOptions } from "./store.ts";
 
 export interface Meta {
@@ -43,6 +44,8 @@ export interface Tables {
   prune(horizon: number, rowsMax: number): void;
   findToken(token: string): SavedResult | null;
   addToken(token: string, atMs: number, result: string | null): void;
+  /** In their order, after `after`. */
+  tokens(after: string, limit: number): KeptToken[];
   /** Removes at most `rowsMax` tokens added before `beforeMs`; returns how many. */
   removeTokens(beforeMs: number, rowsMax: number): number;
   /** Runs `work` in one transaction in which no other process writes; when it throws nothing was written. */
@@ -161,6 +164,8 @@ function tablesOf(db: DatabaseSync): Tables {
 
     findToken: (token) => (findToken.get(token) ?? null) as SavedResult | null,
     addToken: (token, atMs, result) => void statements.addToken.run(token, atMs, result),
+    tokens: (after, limit) =>
+      (statements.tokens.all(after, limit) as unknown as KeptToken[]).map((row) => ({ ...row })), // rows have no prototype
     removeTokens: (beforeMs, rowsMax) => Number(statements.removeTokens.run(beforeMs, rowsMax).changes),
 
     locked(work) {
@@ -207,6 +212,7 @@ function prepareStatements(db: DatabaseSync) {
       DELETE FROM past WHERE (key, until) IN (SELECT key, until FROM past WHERE until <= ? ORDER BY until LIMIT ?)`),
     findToken: db.prepare("SELECT result FROM token WHERE token = ?"),
     addToken: db.prepare("INSERT INTO token VALUES (?, ?, ?)"),
+    tokens: db.prepare("SELECT token, atMs, result FROM token WHERE token > ? ORDER BY token LIMIT ?"),
     removeTokens: db.prepare(`
       DELETE FROM token WHERE token IN (SELECT token FROM token WHERE atMs < ? ORDER BY atMs LIMIT ?)`),
     begin: db.prepare("BEGIN IMMEDIATE"),
