@@ -24,6 +24,7 @@ import { realNet } from "../lib/mesh/real_net.ts";
 import { realProbe } from "../lib/mesh/real_probe.ts";
 import { realProcess } from "../lib/mesh/real_process.ts";
 import { realScope } from "../lib/mesh/real_scope.ts";
+import { readAuthority, readServerTls } from "../lib/mesh/real_tls.ts";
 import { print, printError, readConfig, runProgram } from "../lib/mesh/real_program.ts";
 import { runUntilSignal } from "../lib/mesh/run.ts";
 import { createTrust } from "../lib/mesh/trust.ts";
@@ -62,13 +63,13 @@ async function run(config: FunctionsConfig): Promise<void> {
   const stopping = new AbortController();
   const scope = realScope({ name: "functions", log, signal: stopping.signal });
   const disk = realDisk();
+  const tls = await readServerTls(disk, config);
+  const caPem = await readAuthority(disk, "nodeCaFile", config.nodeCaFile);
   await Deno.mkdir(config.dataFolder, { recursive: true, mode: 0o700 });
   const inData = (path: string | undefined, name: string) => path ?? join(config.dataFolder, name);
 
   const store = openSqliteStore({ path: inData(config.storePath, "salar.db") });
-  const net = realNet(
-    config.nodeCaFile === undefined ? {} : { caPem: await Deno.readTextFile(config.nodeCaFile) },
-  );
+  const net = realNet({ caPem });
   const bus = await openBus(scope, config, log);
   if (config.functions.includes("director")) {
     await ensureAdminToken(scope, { store, disk, path: inData(config.adminTokenFile, "admin.token") });
@@ -86,7 +87,7 @@ async function run(config: FunctionsConfig): Promise<void> {
     cluster: config.cluster,
     replica: config.replica ?? replicaName(config.functions),
     trust: createTrust(credentials),
-    http: { hostname: config.httpHost, port: config.httpPort, ...await tlsOf(config) },
+    http: { hostname: config.httpHost, port: config.httpPort, ...(tls === null ? {} : { tls }) },
     metricsRole: config.metricsRole,
     docs: realDocs(),
     processFacts: realProcess(),
@@ -111,11 +112,6 @@ async function openBus(scope: Scope, config: FunctionsConfig, log: Log): Promise
     log,
     ...await natsAccess(realDisk(), config),
   });
-}
-
-async function tlsOf({ httpCertFile, httpKeyFile }: FunctionsConfig) {
-  if (httpCertFile === undefined || httpKeyFile === undefined) return {};
-  return { tls: { cert: await Deno.readTextFile(httpCertFile), key: await Deno.readTextFile(httpKeyFile) } };
 }
 
 /** Two replicas of one function on one host need `--replica`; the audit lanes tell them apart. */

@@ -14,6 +14,7 @@ import { realDisk } from "../../lib/mesh/real_disk.ts";
 import { realNet } from "../../lib/mesh/real_net.ts";
 import { realProbe } from "../../lib/mesh/real_probe.ts";
 import { realScope } from "../../lib/mesh/real_scope.ts";
+import { readAuthority } from "../../lib/mesh/real_tls.ts";
 import { lockFolder, print, printError, readConfig, runProgram } from "../../lib/mesh/real_program.ts";
 import { runUntilSignal } from "../../lib/mesh/run.ts";
 import { ClientConfig, LocalConfig, PreviewConfig } from "./config.ts";
@@ -146,7 +147,7 @@ async function realMinion(config: LocalConfig) {
       `Cannot find a Salt minion: neither bundle nor classic below ${config.root}/etc`,
     );
   }
-  const net = realNet(config.caFile === undefined ? {} : { caPem: await Deno.readTextFile(config.caFile) });
+  const net = realNet({ caPem: await readAuthority(disk, "caFile", config.caFile) });
   const minion = saltMinion({
     disk,
     net,

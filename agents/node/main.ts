@@ -19,6 +19,7 @@ import { realDisk } from "../../lib/mesh/real_disk.ts";
 import { realNet } from "../../lib/mesh/real_net.ts";
 import { realProbe } from "../../lib/mesh/real_probe.ts";
 import { realScope } from "../../lib/mesh/real_scope.ts";
+import { readAuthority } from "../../lib/mesh/real_tls.ts";
 import { lockFolder, print, printError, readConfig, runProgram } from "../../lib/mesh/real_program.ts";
 import { runUntilSignal } from "../../lib/mesh/run.ts";
 import type { Disk, Net, Scope } from "../../lib/seams.ts";
@@ -66,7 +67,7 @@ async function run(args: string[]): Promise<void> {
   const scope = realScope({ name: "node-agent", log, signal: stopping.signal });
   const disk = realDisk();
   const crypt = realCrypt();
-  const net = realNet(config.caFile === undefined ? {} : { caPem: await Deno.readTextFile(config.caFile) });
+  const net = realNet({ caPem: await readAuthority(disk, "caFile", config.caFile) });
   const trust = nodeTrust(await identityAt(disk, `${config.folder}/identity.pem`), crypt);
   const database = await databaseOf(disk, config);
   const sql = lazySql(database, SQL_NAME);
@@ -168,7 +169,7 @@ async function databaseOf(disk: Disk, config: NodeConfig | DatabaseConfig): Prom
     database: databaseName,
     user: databaseUser,
     password: await readSecret(disk, "databasePasswordFile", databasePasswordFile),
-    ca: databaseCaFile === undefined ? null : await Deno.readTextFile(databaseCaFile),
+    ca: await readAuthority(disk, "databaseCaFile", databaseCaFile),
   };
 }
 

@@ -9,7 +9,7 @@ import type { Net, Scope } from "../seams.ts";
 
 export interface RealNetOptions {
   /** PEM certificates that are trusted besides the system's own. */
-  caPem?: string;
+  caPem?: string | null;
 }
 
 export interface RealNet extends Net {
@@ -17,8 +17,8 @@ export interface RealNet extends Net {
   close(): void;
 }
 
-export function realNet(options: RealNetOptions = {}): RealNet {
-  const client = Deno.createHttpClient(options.caPem === undefined ? {} : { caCerts: [options.caPem] });
+export function realNet({ caPem = null }: RealNetOptions = {}): RealNet {
+  const client = Deno.createHttpClient(caPem === null ? {} : { caCerts: [caPem] });
   let closed = false;
   return {
     request: (scope, request) =>
