@@ -20,6 +20,7 @@ export const ROUTES = {
   "nodes.drain": ["POST", "/v1/nodes/{fp}/drain"],
   "nodes.undrain": ["POST", "/v1/nodes/{fp}/undrain"],
   "nodes.remove": ["DELETE", "/v1/nodes/{fp}"],
+  "nodes.forceRemove": ["POST", "/v1/nodes/{fp}/force-remove"],
   "systems.list": ["GET", "/v1/systems"],
   "systems.show": ["GET", "/v1/systems/{id}"],
   "systems.pin": ["PUT", "/v1/systems/{id}/pin"],

@@ -1,7 +1,8 @@
 /** `salar nodes`: the Uyuni servers of the cluster. */
-import { asNumber, changing, type Group, listing, NODE, showing, WHY, WHY_QUERY } from "../command.ts";
+import { asNumber, changing, type Group, listing, NODE, showing, WHY } from "../command.ts";
 import { entries, fingerprint, number, ratio, state, text, time } from "../columns.ts";
 import { drain } from "../drain.ts";
+import { remove } from "../remove.ts";
 import { NODE_STATES } from "../../lib/cluster/types.ts";
 
 const COLUMNS = [
@@ -89,12 +90,6 @@ export const nodes: Group = {
       said: "Node {name} is changed: zone {zone}, capacity {capacity}, weight {weight}.",
       examples: ["nodes update node-1 --capacity 5000 --weight 2"],
     }),
-    changing({
-      route: "nodes.remove",
-      purpose: "Remove a node that holds no system; drain it first",
-      inputs: [NODE, WHY_QUERY],
-      said: "Node {name} is {state}.",
-      examples: ['nodes remove node-2.example --why "out of service"'],
-    }),
+    remove,
   ],
 };

@@ -7,7 +7,8 @@
  *     systems do not fight for one record.
  * A2. One pass ends and begins MOVES_BATCH_MAX moves at most, but knows all that are under way: they fill the budget.
  * A3. A place for a new system is no promise: while its way there has not begun and the node takes nobody, it is
- *     given up, and the system placed anew. A move of a drain waits for its target instead, or for its deadline.
+ *     given up, and the system placed anew. A move of a drain waits for its target instead, or for its deadline, unless
+ *     the target was removed.
  * A4. Cancelling or pausing never touches a system that has its directive: it ends there or back by itself.
  */
 import { MOVES_BATCH_MAX } from "../../lib/limits.ts";
@@ -157,8 +158,9 @@ async function withinBudget(
   const homeless: number[] = [];
   for (const move of queued) {
     const places = await placesOf(move);
-    if (known.get(move.to)?.state !== "accepted") {
-      if (move.from === null) homeless.push(move.system);
+    const state = known.get(move.to)?.state ?? "removed";
+    if (state !== "accepted") {
+      if (move.from === null || state === "removed") homeless.push(move.system);
     } else if (hasRoom(places)) {
       take(places);
       ready.push(move.system);

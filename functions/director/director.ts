@@ -8,6 +8,7 @@ import type { MeshFunction } from "../../lib/mesh/function.ts";
 import { advanceTick } from "./advancing.ts";
 import { drainRoutes } from "./drain.ts";
 import { eventRoutes } from "./events.ts";
+import { forceRemove } from "./force_remove.ts";
 import { nodeRoutes } from "./nodes.ts";
 import { placeTick } from "./placing.ts";
 import { planRoutes } from "./plans.ts";
@@ -21,6 +22,7 @@ export const director: MeshFunction = {
   routes: [
     ...zoneRoutes,
     ...nodeRoutes,
+    forceRemove,
     ...drainRoutes,
     ...systemRoutes,
     ...planRoutes,

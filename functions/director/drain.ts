@@ -196,14 +196,14 @@ function target(cluster: ClusterPlacer, system: System, plan: string | null): st
   return placement.ok ? placement.node : { reason: placement.message };
 }
 
-interface Batch {
+export interface Batch {
   /** Each with the plan of its open move. */
   systems: { system: System; plan: string | null }[];
   /** The cursor for the next batch; null at the end. */
   next: number | null;
 }
 
-async function batchOn(tx: Read, fp: string, cursor: number | null): Promise<Batch> {
+export async function batchOn(tx: Read, fp: string, cursor: number | null): Promise<Batch> {
   const page = await tx.scan(prefixRange(keys.onNodePrefix(fp)), {
     limit: MOVES_BATCH_MAX,
     after: cursor === null ? undefined : keys.onNode(fp, cursor),

@@ -189,7 +189,7 @@ export function enterNodeState(
   return changed;
 }
 
-async function viewOf(tx: Read, node: Node): Promise<NodeView> {
+export async function viewOf(tx: Read, node: Node): Promise<NodeView> {
   const [load, beat] = [await loads.get(tx, node.fp), await beats.get(tx, node.fp)];
   return { ...node, placed: load?.placed ?? 0, beat };
 }

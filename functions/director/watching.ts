@@ -18,6 +18,7 @@ import { beats, getText, loads, nodes, putText, retires, systems } from "../../l
 import type { Beat, Node, Retire } from "../../lib/cluster/types.ts";
 import type { Context } from "../../lib/mesh/context.ts";
 import { done, type Tick } from "../../lib/mesh/handler.ts";
+import { leave } from "./force_remove.ts";
 import { enterNodeState } from "./nodes.ts";
 
 const SELF = { who: "function:director" };
@@ -80,7 +81,7 @@ async function expireNode(context: Context, fp: string): Promise<void> {
   });
 }
 
-/** Lets the systems of nodes that were lost or came back follow their node, batch by batch. */
+/** Lets the systems of nodes that were lost, came back or were removed by force follow their node, batch by batch. */
 async function sweepSystems(context: Context): Promise<void> {
   const waiting = await context.store.read(
     context.scope,
@@ -98,9 +99,8 @@ async function sweepBatch(context: Context, fp: string): Promise<boolean> {
     const node = await nodes.get(c.tx, fp);
     const cursor = await getText(c.tx, keys.sweep(fp));
     if (node === null || cursor === null) return false;
-    const away = await isAway(c, fp);
-    if (!away) c.tx.delete(keys.away(fp));
-    const [from, event] = away ? ["bound", "orphan"] as const : ["orphan", "bind"] as const;
+    const isGone = node.state === "removed";
+    const follow = isGone ? leave : await followerOf(c, node);
     const prefix = keys.onNodePrefix(fp);
     const page = await c.tx.scan(prefixRange(prefix), {
       limit: MOVES_BATCH_MAX,
@@ -110,25 +110,38 @@ async function sweepBatch(context: Context, fp: string): Promise<boolean> {
       c.tx,
       page.map(({ key }) => [Number(key.slice(prefix.length))] as [number]),
     );
-    for (const system of found) {
-      if (system?.state !== from) continue;
+    for (const system of found) if (system !== null) await follow(c, node, system);
+    const last = page.at(-1);
+    if (last !== undefined && page.length === MOVES_BATCH_MAX) {
+      putText(c.tx, keys.sweep(fp), last.key);
+      return true;
+    }
+    // Whoever is on the way from or to a node that is gone may still end there: it is looked at until nobody is left.
+    const isEmpty = !isGone || ((await loads.get(c.tx, fp))?.placed ?? 0) === 0;
+    if (isEmpty) c.tx.delete(keys.sweep(fp));
+    else if (cursor !== "") c.tx.put(keys.sweep(fp), EMPTY);
+    return false;
+  });
+}
+
+/** What becomes of a system whose node was lost, or is back. */
+async function followerOf(c: Change, { fp }: Node): Promise<typeof leave> {
+  const away = await isAway(c, fp);
+  if (!away) c.tx.delete(keys.away(fp));
+  const [from, event] = away ? ["bound", "orphan"] as const : ["orphan", "bind"] as const;
+  return ({ tx, record }, node, system) => {
+    if (system.state === from) {
       const state = next(systemMachine, from, event, `system ${system.id}`);
-      systems.put(c.tx, { ...system, state, revision: system.revision + 1 }, system.id);
-      c.record({
+      systems.put(tx, { ...system, state, revision: system.revision + 1 }, system.id);
+      record({
         what: `system.${event}`,
         target: `system:${system.id}`,
         why: node.reason,
         detail: { node: fp },
       });
     }
-    const last = page.at(-1);
-    if (last === undefined || page.length < MOVES_BATCH_MAX) {
-      c.tx.delete(keys.sweep(fp));
-      return false;
-    }
-    putText(c.tx, keys.sweep(fp), last.key);
-    return true;
-  });
+    return Promise.resolve();
+  };
 }
 
 /** Tells nodes to forget profiles and keys of systems that moved away: one directive for many, see the salt brief. */

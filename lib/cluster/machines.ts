@@ -22,7 +22,8 @@ export type NodeEvent =
   | "undrain"
   | "emptied"
   | "lose"
-  | "remove";
+  | "remove"
+  | "force-remove";
 
 /** A lost node that is heard of returns to the state it had (`stateBeforeLost`), which no table can tell. */
 export const nodeMachine: Machine<NodeState, NodeEvent> = {
@@ -34,22 +35,29 @@ export const nodeMachine: Machine<NodeState, NodeEvent> = {
   accepted: { cordon: "cordoned", drain: "draining", lose: "lost" },
   cordoned: { uncordon: "accepted", drain: "draining", lose: "lost" },
   // Draining again plans for those that came back or were stuck the first time.
-  draining: { drain: "draining", undrain: "cordoned", emptied: "drained", lose: "lost" },
+  draining: {
+    drain: "draining",
+    undrain: "cordoned",
+    emptied: "drained",
+    lose: "lost",
+    "force-remove": "removed",
+  },
   drained: { uncordon: "accepted", remove: "removed", lose: "lost" },
   // Draining a lost node is how its systems are recovered: they are re-pointed without it.
-  lost: { drain: "draining", remove: "removed" },
+  lost: { drain: "draining", remove: "removed", "force-remove": "removed" },
   removed: {},
 };
 
-export type SystemEvent = "bind" | "move" | "settle" | "return" | "orphan" | "delete";
+export type SystemEvent = "bind" | "move" | "settle" | "return" | "orphan" | "release" | "delete";
 
 export const systemMachine: Machine<SystemState, SystemEvent> = {
   new: { bind: "bound", delete: "deleted" },
   // `settle` without `moving`: its agent, given up for out of reach, tells late that it is with the new master.
-  bound: { move: "moving", settle: "bound", orphan: "orphan", delete: "deleted" },
+  bound: { move: "moving", settle: "bound", orphan: "orphan", release: "new", delete: "deleted" },
   // A move that ends back on a node that was lost meanwhile leaves an orphan.
   moving: { settle: "bound", return: "bound", orphan: "orphan" },
-  orphan: { bind: "bound", move: "moving", settle: "bound", delete: "deleted" },
+  // `release`: its node was removed by force, and it is placed as if it had just enrolled.
+  orphan: { bind: "bound", move: "moving", settle: "bound", release: "new", delete: "deleted" },
   deleted: {},
 };
 

@@ -35,7 +35,7 @@ import {
   systemById,
   systems,
 } from "./records.ts";
-import type { Move, System } from "./types.ts";
+import type { Beat, Move, Node, System } from "./types.ts";
 
 /** Plans a move: takes the place on `to` and queues it. Null when the system already has an open move (V3). */
 export async function queueMove(
@@ -229,17 +229,22 @@ async function returnSystem(change: Change, system: System, move: Move, reason: 
 }
 
 /**
- * Lost, or no heartbeat for the grace time (so a lost node that is being drained, too): it serves nobody, and its systems
- * are orphans. Whoever decides by this meets whatever changes it: losing the node, and its next heartbeat, which finds
- * the mark; clocks differ, so no other replica could tell by them that somebody took the node to be away.
+ * Lost, gone, or no heartbeat for the grace time (so a lost node that is being drained, too): it serves nobody, and its
+ * systems are orphans. Whoever decides by this meets whatever changes it: losing the node, and its next heartbeat, which
+ * finds the mark; clocks differ, so no other replica could tell by them that somebody took the node to be away.
  */
 export async function isAway({ tx, nowMs }: Pick<Change, "tx" | "nowMs">, fp: string): Promise<boolean> {
   const [node, beat] = [await nodes.get(tx, fp), await beats.get(tx, fp)];
   tx.lock(keys.node(fp));
-  if (node?.state !== "lost" && beat !== null && beat.atMs + NODE_GRACE_MS > nowMs) return false;
+  if (node !== null && node.state !== "removed" && !isSilent(node, beat, nowMs)) return false;
   tx.lock(keys.beat(fp)); // only now: heartbeats of a living node come all the time
   tx.put(keys.away(fp), EMPTY);
   return true;
+}
+
+/** True for a node that is lost, or was not heard of for the grace time. */
+export function isSilent({ state }: Node, beat: Beat | null, nowMs: number): boolean {
+  return state === "lost" || beat === null || beat.atMs + NODE_GRACE_MS <= nowMs;
 }
 
 /** The system's move in state `state`; null when it has gone on, or is none. */
