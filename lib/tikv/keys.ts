@@ -67,6 +67,11 @@ export function keyAfter(key: Uint8Array): Uint8Array {
   return after;
 }
 
+/** A key as a string of one character a byte: strings of this form sort as their keys do, and serve in maps. */
+export function keyText(key: Uint8Array): string {
+  return String.fromCharCode(...key);
+}
+
 /** For messages; a long key is cut. */
 export function hex(key: Uint8Array): string {
   const shown = key.subarray(0, 32).toHex();

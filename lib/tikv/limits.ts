@@ -20,8 +20,20 @@ export const SERVER_EXECUTION_MS = 20_000;
 export const DIAL_MS = 5_000;
 export const HEALTH_CALL_MS = 1_000;
 export const PD_CALL_MS = 3_000;
+/** To find a placement driver that answers, in all. */
+export const CONNECT_MS = 10_000;
 export const KEEPALIVE_EVERY_MS = 10_000;
 export const KEEPALIVE_ANSWER_MS = 3_000;
+/** After a failed dial: the first wait, its growth, its end. Calls in between fail at once. */
+export const RECONNECT_MS = 100;
+export const RECONNECT_GROWTH = 1.6;
+export const RECONNECT_MS_MAX = 3_000;
+/** How late the end of a call's time may be noticed. */
+export const DEADLINE_SWEEP_MS = 50;
+/** Of a stream and of a connection, in bytes under way towards us: below it a long scan stalls. */
+export const WINDOW_BYTES = 16 * 1024 * 1024;
+/** One reply. TiKV does not limit its own, so this only stops nonsense. */
+export const REPLY_BYTES_MAX = 1024 * 1024 * 1024;
 
 /** All waits of one operation together. */
 export const BUDGET_MS = {
@@ -51,10 +63,39 @@ export const LITE_RESOLVE_KEYS = 512;
 export const TIMESTAMPS_AT_ONCE_MAX = 10_000;
 export const LOW_RESOLUTION_REFRESH_MS = 2_000;
 export const BATCH_COMMANDS_MAX = 128;
+/** A message of BatchCommands takes no further command beyond this; servers in Go refuse from 4 MiB on. */
+export const BATCH_MESSAGE_BYTES = 1024 * 1024;
 export const REGION_IDLE_MS = 600_000;
 export const REGION_IDLE_JITTER_MS = 60_000;
 export const MEMBERS_REFRESH_MS = 60_000;
+/** How often, and for how long since its first failure, one request asks the same replica as leader. */
+export const REPLICA_TRIES_MAX = 10;
+export const REPLICA_MS_MAX = 50_000;
+/** A store that does not answer is asked for its health, and the placement driver for its address, this often. */
+export const STORE_CHECK_EVERY_MS = 1_000;
+export const STORE_ADDRESS_REFRESH_MS = 30_000;
+/** For how long a store that said it is busy is the last choice. */
+export const STORE_BUSY_MS = 10_000;
 export const STATUS_CACHE_MAX = 2_048;
 /** How stale the known GC safe point may be. */
 export const SAFE_POINT_REFRESH_MS = 10_000;
 export const CLOSE_WAIT_MS = 3_000;
+
+/** Ends of transactions under way in the background; a new commit waits while there are so many. */
+export const BACKGROUND_TASKS_MAX = 1_024;
+/** Transactions whose locks are looked into at once by one operation. */
+export const STATUS_CHECKS_AT_ONCE_MAX = 16;
+/** Locks that one snapshot remembers having passed; a forgotten one is only looked into again. */
+export const PASSED_LOCKS_MAX = 1_024;
+/** A heartbeat makes the lock live for this long from its sending on, and gives up after so many failures. */
+export const HEARTBEAT_TTL_MS = 20_000;
+export const HEARTBEAT_FAILURES_MAX = 10;
+/** How far a commit timestamp may have been pushed by readers before something must be wrong. */
+export const COMMIT_PUSH_MS_MAX = 60 * 60_000;
+/** A pessimistic lock waits at its store for so long, then the client looks into who holds it. */
+export const PESSIMISTIC_WAIT_MS = 1_000;
+export const SCAN_LOCKS_PAGE = 1_024;
+export const GARBAGE_EVERY_MS = 10 * 60_000;
+export const GARBAGE_RETENTION_MS = 2 * 60 * 60_000;
+export const GARBAGE_RETENTION_MS_MIN = 1_000;
+export const GARBAGE_LEASE_MS = 30_000;

@@ -2,12 +2,12 @@
  * One operation of a caller, such as a get or a prewrite: how long it may wait in all, and what it waited for.
  *
  * O1. The n-th wait of a kind lasts min(cap, base · 2ⁿ) milliseconds, jittered where the table says so.
- * O2. A wait that would go over the budget ends the operation: `timeout`, with the causes seen. An abort ends it
- *     at once: `cancelled`.
+ * O2. A wait that would go over the budget ends the operation, with the causes seen and a code that fits the last
+ *     of them. An abort ends it at once: `cancelled`.
  * Source: client-go config/retry.
  */
 import { BUSY_BUDGET_MS } from "./limits.ts";
-import { TikvError } from "./errors.ts";
+import { TikvError, type TikvErrorCode } from "./errors.ts";
 import type { Runtime } from "./rpc.ts";
 
 /** Kind → [base ms, cap ms, whether half of each wait is random]. */
@@ -28,9 +28,19 @@ const WAITS = {
   lock: [100, 3_000, true],
   lockOfRead: [2, 3_000, true],
   transactionNotFound: [2, 500, false],
+  /** Before a whole transaction runs again. */
+  conflict: [2, 500, true],
 } as const satisfies Record<string, readonly [number, number, boolean]>;
 
 export type WaitKind = keyof typeof WAITS;
+
+/** What it means to have waited in vain; `timeout` for all other kinds. */
+const IN_VAIN: Partial<Record<WaitKind, TikvErrorCode>> = {
+  storeCall: "unavailable",
+  placementCall: "unavailable",
+  members: "unavailable",
+  diskFull: "disk-full",
+};
 
 /** How many different causes an error quotes. */
 const CAUSES_MAX = 5;
@@ -65,8 +75,11 @@ export class Operation {
     return new Operation({ name, budgetMs, runtime: this.#runtime, signal: this.signal });
   }
 
-  /** Sleeps before the next attempt, at most `atMostMs`; see O1 and O2. */
-  async wait(kind: WaitKind, cause: string, { atMostMs = Infinity } = {}): Promise<void> {
+  /**
+   * Sleeps before the next attempt, at most `atMostMs`; see O1 and O2. `lostMs` is time that a vain attempt took
+   * and that the budget is to bear too.
+   */
+  async wait(kind: WaitKind, cause: string, { atMostMs = Infinity, lostMs = 0 } = {}): Promise<void> {
     this.throwIfAborted();
     const [baseMs, capMs, jitter] = WAITS[kind];
     const count = this.#waits.get(kind) ?? 0;
@@ -74,12 +87,30 @@ export class Operation {
     if (!this.#causes.includes(cause) && this.#causes.length < CAUSES_MAX) this.#causes.push(cause);
     const fullMs = Math.min(capMs, baseMs * 2 ** Math.min(count, 20));
     const ms = Math.min(atMostMs, jitter ? fullMs / 2 + this.#runtime.random() * fullMs / 2 : fullMs);
-    this.#spend(kind, ms, cause);
+    this.#spend(kind, ms + lostMs, cause);
     try {
       await this.#runtime.sleep(ms, this.signal);
     } catch (error) {
       this.throwIfAborted();
       throw error;
+    }
+  }
+
+  /** What `work` gives, or `cancelled` as soon as the caller aborts: the work itself goes on, for others. */
+  async until<T>(work: Promise<T>): Promise<T> {
+    const { signal } = this;
+    if (signal === undefined) return await work;
+    const aborted = Promise.withResolvers<never>();
+    const abort = () => aborted.reject(signal.reason);
+    if (signal.aborted) abort();
+    signal.addEventListener("abort", abort, { once: true });
+    try {
+      return await Promise.race([work, aborted.promise]);
+    } catch (error) {
+      this.throwIfAborted();
+      throw error;
+    } finally {
+      signal.removeEventListener("abort", abort);
     }
   }
 
@@ -95,11 +126,9 @@ export class Operation {
     else this.#waitedMs += ms;
     if (this.#waitedMs <= this.#budgetMs && this.#busyMs <= BUSY_BUDGET_MS) return;
     throw new TikvError(
-      kind === "diskFull" ? "disk-full" : "timeout",
-      `${this.name}: gave up after ${
-        Math.round(this.#waitedMs + this.#busyMs)
-      } ms of waiting, last for ${cause} ` +
-        `(seen: ${this.#causes.join("; ")})`,
+      IN_VAIN[kind] ?? "timeout",
+      `${this.name}: gave up after ${Math.round(this.#waitedMs + this.#busyMs)} ms of waiting, ` +
+        `last for ${cause} (seen: ${this.#causes.join("; ")})`,
     );
   }
 }
