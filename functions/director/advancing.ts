@@ -3,7 +3,7 @@
  * begins what the budget allows, and ends plans that have nothing left.
  *
  * In: nothing but the store (the work indexes); safe to lose, repeat, and run on two replicas at once.
- * A1. Only this tick writes a plan's counts: moves that end leave a note in `work/ended/`, so that reports of many
+ * A1. Only this tick writes an open plan's counts: moves that end leave a note in `work/ended/`, so that reports of many
  *     systems do not fight for one record.
  * A2. One pass ends and begins MOVES_BATCH_MAX moves at most, but knows all that are under way: they fill the budget.
  * A3. A place for a new system is no promise: while its way there has not begun and the node takes nobody, it is
@@ -15,7 +15,7 @@ import { MOVES_BATCH_MAX } from "../../lib/limits.ts";
 import { type Entry, prefixRange, type Read } from "../../lib/store/store.ts";
 import { type Change, change } from "../../lib/cluster/change.ts";
 import { keys } from "../../lib/cluster/keys.ts";
-import { giveUp, settle, startMove } from "../../lib/cluster/moving.ts";
+import { giveUp, settle, startMove, withEnd } from "../../lib/cluster/moving.ts";
 import { loads, moves, nodes, plans } from "../../lib/cluster/records.ts";
 import { entries, toText } from "../../lib/store/record.ts";
 import type { Counts, Move, Node, Plan } from "../../lib/cluster/types.ts";
@@ -174,12 +174,8 @@ async function recount(c: Change, { plan: { id } }: Progress): Promise<void> {
   const progress = await progressOf(c.tx, id);
   if (progress === null) return;
   const { plan, ended } = progress;
-  const counts: Counts = { ...plan.counts };
-  for (const { id: system, end } of ended) {
-    if (end === "there") counts.there++;
-    else counts.back++;
-    c.tx.delete(keys.moveEnded(id, system));
-  }
+  const counts: Counts = { ...ended.reduce((counts, { end }) => withEnd(counts, end), plan.counts) };
+  for (const { id: system } of ended) c.tx.delete(keys.moveEnded(id, system));
   // The rest is arithmetic, so that no drift can stay: active are few enough to be counted.
   counts.active = progress.active.length;
   counts.queued = counts.total - counts.stuck - counts.there - counts.back - counts.active;

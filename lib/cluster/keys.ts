@@ -72,7 +72,7 @@ export const keys = {
   movesQueued: (plan: string) => `work/queued/${plan}/`,
   moveActive: (plan: string, id: number) => `work/moving/${plan}/${idText(id)}`,
   movesActive: (plan: string) => `work/moving/${plan}/`,
-  /** Work index: moves at their end that the plan's counts do not hold yet; the value is the end. */
+  /** Work index: moves at their end that the plan's counts do not hold yet; the value is the end, or `late` (moving.ts). */
   moveEnded: (plan: string, id: number) => `work/ended/${plan}/${idText(id)}`,
   movesEnded: (plan: string) => `work/ended/${plan}/`,
   /** The one open move of a system: holds its plan's id. */

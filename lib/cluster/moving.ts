@@ -29,13 +29,15 @@ import {
   moves,
   nodeByFp,
   nodes,
+  planById,
+  plans,
   putNumber,
   putText,
   retires,
   systemById,
   systems,
 } from "./records.ts";
-import type { Beat, Move, Node, System } from "./types.ts";
+import type { Beat, Counts, Move, Node, System } from "./types.ts";
 
 /** Plans a move: takes the place on `to` and queues it. Null when the system already has an open move (V3). */
 export async function queueMove(
@@ -126,7 +128,7 @@ export async function arrived(change: Change, plan: string, id: number, epoch: n
   else advance(change, settling);
 }
 
-/** Its plan has counted it as `back`, and stays so; its place on the target was given back, and is taken again. */
+/** Its place on the target was given back, and is taken again; its plan counts it as `there`. */
 async function arrivedLate(change: Change, move: Move): Promise<void> {
   const system = await systemById(change.tx, move.system);
   if (system.epoch !== move.epoch || system.state === "deleted") return;
@@ -134,6 +136,24 @@ async function arrivedLate(change: Change, move: Move): Promise<void> {
   await own(change, { ...system, reason: "told late that it had arrived" }, move);
   const state = next(moveMachine, move.state, "arrived", `move of system ${system.id}`);
   moves.put(change.tx, { ...move, state, reason: "told late" }, move.plan, move.system);
+  await countLate(change, move);
+}
+
+async function countLate({ tx }: Change, { plan: id, system }: Move): Promise<void> {
+  const plan = await planById(tx, id);
+  tx.lock(keys.planOpen(id)); // this and the plan's end meet: after it nobody takes up notes
+  if (plan.endedAtMs === null) {
+    const note = keys.moveEnded(id, system);
+    putText(tx, note, await tx.get(note) === null ? "late" : "there");
+  } else {
+    plans.put(tx, { ...plan, counts: withEnd(plan.counts, "late"), revision: plan.revision + 1 }, id);
+  }
+}
+
+/** The counts with one note of `work/ended/`; `late` is a system counted as back that is there after all. */
+export function withEnd<C extends Pick<Counts, "there" | "back">>(counts: C, end: string): C {
+  if (end === "back") return { ...counts, back: counts.back + 1 };
+  return { ...counts, there: counts.there + 1, back: counts.back - (end === "late" ? 1 : 0) };
 }
 
 /** The database of `node` shows the system: the last proof that an open move to it waits for. */

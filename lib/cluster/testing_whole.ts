@@ -10,7 +10,8 @@ import type { Read } from "../store/store.ts";
 import { findBroken } from "./audit.ts";
 import { keys } from "./keys.ts";
 import { loads, moves, nodes, plans, systems } from "./records.ts";
-import type { Move } from "./types.ts";
+import { withEnd } from "./moving.ts";
+import type { Counts, Move } from "./types.ts";
 
 /** @throws {AssertionError} naming the invariant and the record. */
 export async function assertWhole(tx: Read): Promise<void> {
@@ -63,6 +64,11 @@ export async function assertWhole(tx: Read): Promise<void> {
   }
   for await (const { id, state, counts } of plans.all(tx, keys.plans)) {
     const over = state === "done" || state === "cancelled";
+    assert.deepEqual(
+      await endsCounted(tx, id, counts),
+      countsOf(allMoves.filter(({ plan }) => plan === id)),
+      `plan ${id} counts its moves by how they ended`,
+    );
     assert.equal(
       await tx.get(keys.planOpen(id)) === null,
       over,
@@ -74,4 +80,18 @@ export async function assertWhole(tx: Read): Promise<void> {
     assert.equal(there + back + stuck, total, `plan ${id} counts every system once`);
   }
   assert.equal(await findBroken(tx, (bytes) => realCrypt().sha256(bytes)), null, "the audit is whole");
+}
+
+type Ends = Pick<Counts, "there" | "back">;
+
+function countsOf(all: readonly Move[]): Ends {
+  const ended = (state: Move["state"]) => all.filter((move) => move.state === state).length;
+  return { there: ended("there"), back: ended("back") };
+}
+
+/** What a plan has counted, and what it is still to count. */
+async function endsCounted(tx: Read, plan: string, { there, back }: Ends): Promise<Ends> {
+  let ends: Ends = { there, back };
+  for await (const { value } of entries(tx, keys.movesEnded(plan))) ends = withEnd(ends, toText(value));
+  return ends;
 }

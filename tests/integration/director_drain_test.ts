@@ -1,6 +1,9 @@
 /** Draining: what the preview says, budgets, pauses, ends of all kinds, and the recovery of a lost node. */
 import assert from "node:assert/strict";
 import { DIRECTIVE_MS, MOVE_MS_MAX, NODE_GRACE_MS, RETIRE_AFTER_MS } from "../../lib/limits.ts";
+import { change } from "../../lib/cluster/change.ts";
+import { giveUp } from "../../lib/cluster/moving.ts";
+import { moves } from "../../lib/cluster/records.ts";
 import type { ClusterRig, TestNode } from "../../lib/cluster/testing.ts";
 import { assertWhole } from "../../lib/cluster/testing_whole.ts";
 import { carryOut, clusterTest, FarSide, movesOf, placedOn, refusal, systemsOn } from "./director_support.ts";
@@ -356,6 +359,51 @@ clusterTest(
     assert.deepEqual(await placedOn(rig, all), [1, 1]);
   },
 );
+
+clusterTest("a plan counts a system that tells late that it is there, whenever it tells", async (rig) => {
+  const all = [await rig.node("a"), await rig.node("b")];
+  const [a, b] = all as [TestNode, TestNode];
+  const systems = await systemsOn(rig, a, 3);
+  const plan = await drain(rig, a);
+  await rig.tick("advance");
+  await new FarSide([b], []).nodesObey();
+  const told = await Promise.all(systems.map(async (system) => (await system.directives())[0]));
+  rig.later(DIRECTIVE_MS + MOVE_MS_MAX);
+  const tellLate = async (at: number) => {
+    const [system, directive] = [systems[at], told[at]];
+    assert.ok(system && directive);
+    assert.equal((await system.report(directive, "there")).status, 200);
+    await rig.read(assertWhole);
+  };
+  const counts = async () => {
+    const { state, counts } = await planOf(rig, plan);
+    return [state, counts.there, counts.back];
+  };
+  const giveUpOnly = (at: number) =>
+    change(rig.context, { who: "test" }, async (c) => {
+      const id = systems[at]?.id ?? 0;
+      return await giveUp(c, plan, id, { reason: "silent", told: true });
+    });
+
+  await giveUpOnly(0);
+  await tellLate(0); // before the plan has counted it
+  await giveUpOnly(1);
+  await rig.write(async (tx) => { // one more under way, and in time: it keeps the plan open
+    const move = await moves.get(tx, plan, systems[2]?.id ?? 0);
+    assert.ok(move);
+    moves.put(tx, { ...move, deadlineAtMs: rig.nowMs() + MOVE_MS_MAX }, plan, move.system);
+  });
+  await rig.tick("advance");
+  assert.deepEqual(await counts(), ["running", 1, 1]);
+  await tellLate(1);
+  await rig.tick("advance");
+  assert.deepEqual(await counts(), ["running", 2, 0]);
+  rig.later(MOVE_MS_MAX);
+  await rig.tick("advance", "advance");
+  assert.deepEqual(await counts(), ["done", 2, 1]);
+  await tellLate(2);
+  assert.deepEqual(await counts(), ["done", 3, 0]);
+});
 
 clusterTest("moves that hang are given up: before the switch back, after it there", async (rig) => {
   const all = [await rig.node("a"), await rig.node("b")];
