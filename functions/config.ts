@@ -36,7 +36,7 @@ export const FunctionsConfig = z.object({
   httpHost: z.string().min(1).default("127.0.0.1").describe("Address to listen on"),
   httpPort: z.int().min(0).max(65_535).default(8480).describe("Port to listen on; 0 takes a free one"),
   httpCertFile: z.string().min(1).optional().describe(
-    "PEM of the server's certificate; without it plain HTTP, for loopback only",
+    "PEM of the server's certificate and its chain, read at start; without it plain HTTP, for loopback only",
   ),
   httpKeyFile: z.string().min(1).optional().describe("PEM of its private key"),
   metricsRole: z.enum(["viewer", "public"]).default("viewer").describe("Who may read /metrics"),

@@ -4,7 +4,7 @@
  * N1. Certificates are always verified; `caPem` adds trust, nothing takes it away.
  * N2. Error messages name scheme, host and port only: a path or query may hold what a log must not.
  */
-import { isSalarError, messageOf, SalarError } from "../errors.ts";
+import { isSalarError, SalarError } from "../errors.ts";
 import type { Net, Scope } from "../seams.ts";
 
 export interface RealNetOptions {
@@ -53,10 +53,10 @@ async function reach<T>(scope: Scope, target: string, connect: () => Promise<T>)
   }
 }
 
-/** The innermost reason; the outer message of `fetch` quotes the whole URL. */
+/** The innermost reason, such as `invalid peer certificate: UnknownIssuer`; what stands before it quotes the whole URL. */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const inner = error.cause === undefined ? null : reasonOf(error.cause);
-  if (inner !== null) return inner;
-  return /https?:\/\//.test(messageOf(error)) ? "the connection failed" : error.message;
+  if (error.cause !== undefined) return reasonOf(error.cause);
+  const reason = /client error \(\w+\): (.+)$/s.exec(error.message)?.[1] ?? error.message;
+  return /https?:\/\//.test(reason) ? "the connection failed" : reason;
 }
