@@ -20,6 +20,9 @@ const DEV_TOKEN_FILE = ".salar/admin.token";
 const Login = z.strictObject({ server: z.string(), tokenFile: z.string(), caFile: z.string().optional() });
 export type Login = z.infer<typeof Login>;
 
+/** What it takes from the environment, as programs name keys. */
+export const SETTINGS_KEYS: readonly (keyof SettingsFlags)[] = ["server", "tokenFile", "caFile"];
+
 export interface SettingsFlags {
   server?: string;
   tokenFile?: string;

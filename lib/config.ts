@@ -3,12 +3,14 @@
  *
  * A key `storePath` is `--store-path x` (or `--store-path=x`) on the command line, `SALAR_STORE_PATH` in the
  * environment, `"storePath"` in the file, which is JSON with comments. The first that names it wins, in this order.
- * G1. Every problem is reported together; an unknown key is a problem and gets the nearest known one as a hint.
+ * G1. Every problem is reported together; an unknown key is a problem and gets the nearest known one as a hint. Of the
+ *     environment, which programs share, a variable that another program knows (`config_keys.ts`) is none.
  * G2. Secrets come in files: a key that holds a secret ends in `File` and is a path. A URL with a password is refused.
  * G3. Pure: arguments, environment and the file's text are given; nothing is read here but by `readSecret`.
  * G4. Lists are `a,b` in flags and environment, arrays in the file. `--flag` is true, `--no-flag` false.
  */
 import { z } from "zod";
+import { KEYS_OF_PROGRAMS } from "./config_keys.ts";
 import { isSafeUrl } from "./loopback.ts";
 import { assert, type Problem, SalarError } from "./errors.ts";
 import type { Disk } from "./seams.ts";
@@ -176,12 +178,14 @@ function fromEnvironment(
   problems: Problem[],
 ): Map<string, unknown> {
   const keyOf = new Map([...types.keys()].map((key) => [environmentName(key), key]));
+  const ofOthers = new Set(KEYS_OF_PROGRAMS.map(environmentName));
   const values = new Map<string, unknown>();
   for (const [name, text] of Object.entries(env)) {
     if (!name.startsWith(PREFIX) || name === PREFIX + "CONFIG") continue;
     const key = keyOf.get(name);
-    if (key === undefined) problems.push(unknown(name, [...keyOf.keys()]));
-    else values.set(key, types.get(key) === "list" ? split(text) : fromText(text, types.get(key)));
+    if (key !== undefined) {
+      values.set(key, types.get(key) === "list" ? split(text) : fromText(text, types.get(key)));
+    } else if (!ofOthers.has(name)) problems.push(unknown(name, [...keyOf.keys()]));
   }
   return values;
 }

@@ -70,6 +70,14 @@ Deno.test("parseConfig() reports every problem of all sources together, by the n
   assert.match(problems[4]?.reason ?? "", /did you mean verbose\?/);
 });
 
+Deno.test("parseConfig() leaves what another program reads from the environment alone, and from there only", () => {
+  const env = { SALAR_SERVER: "https://salar.example", SALAR_TOKEN_FILE: "t", SALAR_UYUNI_URL: "https://u" };
+  assert.equal(parseConfig(schema, { ...nothing, env }).value.port, 8480);
+  const file = { path: "c.json", text: '{ "server": "https://salar.example" }' };
+  const problems = problemsOf({ args: ["--server", "x"], env: { SALAR_SERVRE: "x" }, file });
+  assert.deepEqual(problems.map(({ field }) => field), ["--server", "SALAR_SERVRE", "c.json: server"]);
+});
+
 Deno.test("parseConfig() refuses a flag given twice, a broken file and a password in a URL", () => {
   assert.match(problemsOf({ args: ["--port", "1", "--port", "2"] })[0]?.reason ?? "", /more than once/);
   assert.match(problemsOf({ file: { path: "c.json", text: "[1]" } })[0]?.reason ?? "", /not a JSON object/);

@@ -9,9 +9,6 @@ import type { JsonObject } from "../json.ts";
 import { absolute } from "../settings.ts";
 import type { World } from "../world.ts";
 
-/** Variables of this tool, which no host knows. */
-const OWN = ["SALAR_SERVER", "SALAR_TOKEN_FILE", "SALAR_CA_FILE"];
-
 const explaining: Command = {
   name: "explain",
   purpose: "Print the configuration of a host of functions, and where each value comes from",
@@ -27,7 +24,7 @@ const explaining: Command = {
       ...(typeof file === "string" ? ["--config", file] : []),
       ...(Array.isArray(rest) ? rest : []),
     ];
-    const env = Object.fromEntries(Object.entries(world.env).filter(([name]) => !OWN.includes(name)));
+    const { env } = world;
     const path = configPath({ args, env });
     const config = parseConfig(FunctionsConfig, {
       args,
