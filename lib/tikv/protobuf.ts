@@ -18,7 +18,8 @@ const DELIMITED = 2;
 const FIXED32 = 5;
 
 const EMPTY = new Uint8Array(0);
-const UTF8 = { encoder: new TextEncoder(), decoder: new TextDecoder() };
+const UTF8 = { encoder: new TextEncoder(), decoder: new TextDecoder("utf-8", { ignoreBOM: true }) };
+const U64_MAX = 0xffff_ffff_ffff_ffffn;
 
 /** How values of one kind look on the wire. `one` is without its tag. */
 export interface Kind<T, Init = T> {
@@ -58,6 +59,8 @@ export type Init<F extends Fields> = {
 export interface Message<T, I> extends Kind<T | null, I | null> {
   readonly name: string;
   encode(value: I): Uint8Array;
+  /** Writes the fields alone: what `encode` gives, in front of what the writer holds. */
+  writeFields(writer: Writer, value: I): void;
   decode(bytes: Uint8Array): T;
 }
 
@@ -164,15 +167,31 @@ export function message<F extends Fields>(name: string, fields: F): Message<Shap
       writeFields(writer, value as Row);
       return writer.finish();
     },
-    decode(input) {
-      try {
-        return readFields(new Reader(input)) as Shape<F>;
-      } catch (error) {
-        if (!(error instanceof Malformed)) throw error;
-        throw new TikvError("malformed", `decode ${name} of ${input.length} bytes: ${error.message}`);
-      }
-    },
+    writeFields: (writer, value) => writeFields(writer, value as Row),
+    decode: (input) => decoding(name, input, (reader) => readFields(reader) as Shape<F>),
   };
+}
+
+/** The message in field `number` of a message that has this field only; null when there is another. */
+export function decodeSole<T, I>(input: Uint8Array, number: number, sole: Message<T, I>): T | null {
+  return decoding(sole.name, input, (reader) => {
+    let found: T | null = null;
+    while (!reader.atEnd()) {
+      const tag = reader.varint32();
+      if (tag === ((number << 3) | DELIMITED)) found = sole.read(reader);
+      else reader.skip(tag & 7);
+    }
+    return found;
+  });
+}
+
+function decoding<T>(name: string, input: Uint8Array, read: (reader: Reader) => T): T {
+  try {
+    return read(new Reader(input));
+  } catch (error) {
+    if (!(error instanceof Malformed)) throw error;
+    throw new TikvError("malformed", `decode ${name} of ${input.length} bytes: ${error.message}`);
+  }
 }
 
 type Row = Record<string, unknown>;
@@ -242,12 +261,28 @@ function repeatedSlot(key: string, number: number, kind: Kind<unknown, unknown>)
 
 /** Fills a buffer from its end; grows by doubling. */
 export class Writer {
-  #buffer = new Uint8Array(128);
-  #start = 128;
+  #buffer: Uint8Array<ArrayBuffer>;
+  #start: number;
+
+  /** @param bytes how many to make room for at first. */
+  constructor(bytes = 128) {
+    this.#buffer = new Uint8Array(bytes);
+    this.#start = bytes;
+  }
 
   /** Bytes written so far. */
   get length(): number {
     return this.#buffer.length - this.#start;
+  }
+
+  /** Forgets what was written after the length was `length`. */
+  truncate(length: number): void {
+    this.#start = this.#buffer.length - length;
+  }
+
+  byte(value: number): void {
+    const at = this.#room(1); // may replace the buffer
+    this.#buffer[at] = value;
   }
 
   varint32(value: number): void {
@@ -262,18 +297,19 @@ export class Writer {
   }
 
   varint64(value: bigint): void {
-    if (value <= 0xffff_ffffn) return this.varint32(Number(value));
-    let low = Number(value & 0xffff_ffffn);
-    let high = Number(value >> 32n);
-    const groups: number[] = [];
-    while (high > 0 || low > 0x7f) {
-      groups.push((low & 0x7f) | 0x80);
-      low = ((low >>> 7) | (high << 25)) >>> 0;
-      high >>>= 7;
+    if (value < 0n || value > U64_MAX) {
+      throw new RangeError(`encode ${value}: it is no unsigned 64-bit number`);
     }
-    groups.push(low);
-    const at = this.#room(groups.length); // may replace the buffer
-    this.#buffer.set(groups, at);
+    if (value <= 0xffff_ffffn) return this.varint32(Number(value));
+    // From here on in numbers, since arithmetic of bigint allocates: four groups of seven bits, and the 36 bits above.
+    const low = Number(value & 0xfff_ffffn);
+    let upper = Number(value >> 28n);
+    let size = 5;
+    for (let rest = upper; rest > 0x7f; rest = Math.floor(rest / 0x80)) size++;
+    let at = this.#room(size);
+    for (let shift = 0; shift < 28; shift += 7) this.#buffer[at++] = ((low >>> shift) & 0x7f) | 0x80;
+    for (; upper > 0x7f; upper = Math.floor(upper / 0x80)) this.#buffer[at++] = (upper & 0x7f) | 0x80;
+    this.#buffer[at] = upper;
   }
 
   delimited(value: Uint8Array): void {
@@ -283,7 +319,7 @@ export class Writer {
   }
 
   /** What was written: a view of the buffer, which this writer gives up. */
-  finish(): Uint8Array {
+  finish(): Uint8Array<ArrayBuffer> {
     return this.#buffer.subarray(this.#start);
   }
 

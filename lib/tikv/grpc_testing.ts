@@ -1,0 +1,109 @@
+/** A gRPC server for the tests of the wire: what comes in is handed over raw, what goes out is written raw. */
+import {
+  createSecureServer,
+  createServer,
+  type Http2Server,
+  type IncomingHttpHeaders,
+  type SecureServerOptions,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from "node:http2";
+import type { AddressInfo } from "node:net";
+import { encodeFrame, FrameReader } from "./grpc_frames.ts";
+import type { Method } from "./methods.ts";
+import type { Message } from "./protobuf.ts";
+
+export interface IncomingCall {
+  readonly path: string;
+  readonly headers: IncomingHttpHeaders;
+  readonly stream: ServerHttp2Stream;
+  /** Starts the answer with the headers of every good one. */
+  respond(): void;
+  send<T, I>(message: Message<T, I>, value: I): void;
+  /** Ends the answer with its trailers. */
+  finish(status?: number, text?: string): void;
+}
+
+export interface TestServer extends AsyncDisposable {
+  readonly address: string;
+  readonly port: number;
+  readonly sessions: ReadonlySet<ServerHttp2Session>;
+  close(): Promise<void>;
+}
+
+export interface TestServerOptions {
+  port?: number;
+  tls?: SecureServerOptions;
+  onCall(call: IncomingCall): void;
+}
+
+export async function serveGrpc({ port = 0, tls, onCall }: TestServerOptions): Promise<TestServer> {
+  const server: Http2Server = tls === undefined
+    ? createServer()
+    : createSecureServer(tls) as unknown as Http2Server;
+  const sessions = new Set<ServerHttp2Session>();
+  server.on("session", (session) => {
+    sessions.add(session);
+    session.on("error", () => {});
+    session.on("close", () => sessions.delete(session));
+  });
+  server.on("sessionError", () => {});
+  server.on("tlsClientError", () => {});
+  server.on("stream", (stream, headers) => {
+    stream.on("error", () => {});
+    const path = String(headers[":path"]);
+    let trailers: Record<string, string> = {};
+    onCall({
+      path,
+      headers,
+      stream,
+      respond() {
+        stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true });
+        stream.on("wantTrailers", () => stream.sendTrailers(trailers));
+      },
+      send: (message, value) => void stream.write(encodeFrame(message, value)),
+      finish(status = 0, text = "") {
+        trailers = { "grpc-status": String(status), "grpc-message": encodeURIComponent(text) };
+        stream.end();
+      },
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", () => resolve()));
+  const bound = (server.address() as AddressInfo).port;
+  const close = () => {
+    for (const session of sessions) session.destroy();
+    return new Promise<void>((resolve) => server.close(() => resolve()));
+  };
+  return {
+    address: `127.0.0.1:${bound}`,
+    port: bound,
+    sessions,
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+/** Calls `onMessage` for every message of the request, and `onEnd` after the last. */
+export function readMessages<T, I>(
+  { stream }: IncomingCall,
+  message: Message<T, I>,
+  onMessage: (value: T) => void,
+  onEnd: () => void = () => {},
+): void {
+  const frames = new FrameReader();
+  stream.on("data", (chunk: Uint8Array) => frames.push(chunk, (bytes) => onMessage(message.decode(bytes))));
+  stream.on("end", onEnd);
+}
+
+/** Answers one unary call. */
+export function answer<Q, QInit, A, AInit>(
+  call: IncomingCall,
+  { request, reply }: Method<Q, QInit, A, AInit>,
+  of: (request: Q) => AInit,
+): void {
+  readMessages(call, request, (value) => {
+    call.respond();
+    call.send(reply, of(value));
+    call.finish();
+  });
+}
