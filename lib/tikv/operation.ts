@@ -116,7 +116,9 @@ export class Operation {
 
   throwIfAborted(): void {
     if (!this.signal?.aborted) return;
-    throw new TikvError("cancelled", `${this.name}: cancelled by its caller`, { cause: this.signal.reason });
+    const { reason } = this.signal;
+    if (reason instanceof TikvError) throw reason;
+    throw new TikvError("cancelled", `${this.name}: cancelled by its caller`, { cause: reason });
   }
 
   /** A busy store's waits count apart, for it is alive and says so. */

@@ -154,7 +154,7 @@ class PlacementDriver implements Placement {
   }
 
   close(): void {
-    this.#life.abort();
+    this.#life.abort(new TikvError("closed", "ask a placement driver: this client is closed"));
   }
 
   /** Until there is a region with a leader: both may be missing for a while after PD's own leader changed. */

@@ -52,7 +52,7 @@ export interface Wire {
   close(): Promise<void>;
 }
 
-/** The placement driver: where things are, and what time it is. */
+/** The placement driver: where things are, and what time it is. Keys given are wire keys, those in regions encoded. */
 export interface Placement {
   readonly clusterId: bigint;
   /** A new timestamp, later than every one given before by this cluster. */
@@ -87,8 +87,10 @@ export interface Located {
 
 /**
  * Whether a request may have been executed though nobody saw its reply. The sender sets `uncertain` when an attempt
- * ended without a definite reply and takes it back when a later attempt of the same request got one. One object
- * spans all sends of one step, regrouping included.
+ * ended without a definite reply and takes it back when a reply without errors came later. After a reply with
+ * errors of keys it stays as it was, for only the committer knows which of them are definite (a lock met by the
+ * second attempt says nothing of the first). One object spans all sends of one batch; where a batch is cut, each
+ * part starts with a copy, and a step is uncertain when any part is.
  */
 export interface Fate {
   uncertain: boolean;

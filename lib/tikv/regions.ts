@@ -1,0 +1,310 @@
+/**
+ * Requests to regions: find the region of a key, ask a replica of it, and deal with what goes wrong on the way.
+ *
+ * G1. A stale cache is safe, only slow: every request carries the region's epoch and the store checks it.
+ * G2. `send` gives back only after a reply, a typed error, or news of the region: each loop waits or makes progress,
+ *     each wait is in the operation's budget, and a wait precedes every "locate again" whose fix is not known yet.
+ * G3. Look-ups of one gap in the cache are shared; a caller who gives up does not end them for the others.
+ * G4. `fate.uncertain` is set before anything else happens to a request that may have been executed unseen, and
+ *     taken back only by a reply without errors.
+ * Source: client-go internal/locate/{region_cache,region_request}.go.
+ */
+import { GrpcStatus, RpcError, TikvError } from "./errors.ts";
+import { compareKeys, decodeKey, hex } from "./keys.ts";
+import { BUDGET_MS, STORE_BUSY_MS } from "./limits.ts";
+import type { Context } from "./messages_kv.ts";
+import type { Peer, Region, RegionError } from "./messages_meta.ts";
+import type { PdRegion } from "./messages_pd.ts";
+import { Kv, type Method } from "./methods.ts";
+import { Operation } from "./operation.ts";
+import { type Place, RegionCache, RegionEntry, type Replica } from "./region_cache.ts";
+import { Choices } from "./regions_choice.ts";
+import { type Attempt, kindOf, type Step, stepFor } from "./regions_errors.ts";
+import type { Located, Placement, Regions, Runtime, SendOptions, Wire } from "./rpc.ts";
+import { Stores } from "./stores.ts";
+
+export interface RegionsOptions {
+  placement: Placement;
+  wire: Wire;
+  runtime: Runtime;
+  /** What every request says besides region, epoch and peer: keyspace, API version, source. */
+  context?: Context;
+  /** Ends the work in the background. */
+  signal: AbortSignal;
+  /** Told what points to a bug of the client and was mended for this time. */
+  onWarning?: (message: string) => void;
+}
+
+export function createRegions(options: RegionsOptions): Regions {
+  return new Sender(options);
+}
+
+interface Reply {
+  regionError: RegionError | null;
+  /** Errors of keys, in the replies that have them. */
+  error?: unknown;
+  errors?: readonly unknown[];
+}
+
+class Sender implements Regions {
+  readonly #options: RegionsOptions;
+  readonly #context: Context;
+  readonly #cache: RegionCache;
+  readonly #stores: Stores;
+  readonly #loads: { readonly place: Place; readonly done: Promise<unknown> }[] = [];
+
+  constructor(options: RegionsOptions) {
+    this.#options = options;
+    this.#context = { ...options.context, clusterId: options.placement.clusterId };
+    this.#cache = new RegionCache(options.runtime.random);
+    this.#stores = new Stores(options);
+  }
+
+  locate(wireKey: Uint8Array, op: Operation): Promise<Located> {
+    return this.#locate({ key: wireKey, below: false }, op);
+  }
+
+  locateBefore(wireKey: Uint8Array, op: Operation): Promise<Located> {
+    return this.#locate({ key: wireKey, below: true }, op);
+  }
+
+  async send<QInit, A extends Reply>(
+    region: Located,
+    // deno-lint-ignore no-explicit-any -- as in the interface
+    method: Method<any, QInit, A, any>,
+    request: QInit,
+    options: SendOptions,
+  ): Promise<A | null> {
+    const { op, fate } = options;
+    if (!(region instanceof RegionEntry) || region.dropped) return null;
+    const choices = new Choices(region);
+    for (let again = options.again ?? false;; again = true) {
+      op.throwIfAborted();
+      const replica = choices.next(this.#options.runtime.nowMs());
+      if (replica === null) return await this.#exhausted(region, op);
+      const { store } = replica;
+      if (store.address === null) await this.#stores.load(store, op);
+      const { address } = store;
+      if (address === null || !store.usable) continue; // the next choice passes it over
+
+      let reply: A;
+      try {
+        const context = this.#contextOf(region, replica, options.context, again);
+        reply = await this.#options.wire.call(address, method, { ...request, context }, {
+          timeoutMs: options.timeoutMs,
+          signal: op.signal,
+        });
+      } catch (error) {
+        if (fate && mayHaveRun(error)) fate.uncertain = true;
+        await this.#afterFailure(error, region, replica, choices, op);
+        continue;
+      }
+      const error = reply.regionError;
+      if (error === null) {
+        if (fate && !reply.error && !reply.errors?.length) fate.uncertain = false;
+        return reply;
+      }
+      const attempt: Attempt = {
+        region,
+        peers: region.replicas.map(({ peer }) => peer),
+        asFollower: choices.asFollower,
+        isPrewrite: method.path === Kv.prewrite.path,
+        isFateful: fate !== undefined,
+      };
+      const step = stepFor(error, attempt);
+      if (fate && step.also === "uncertain") fate.uncertain = true;
+      if (!await this.#take(step, describe(error, region, replica), region, replica, choices, op)) {
+        return null;
+      }
+    }
+  }
+
+  /** False when the caller is to locate anew. */
+  async #take(
+    step: Step,
+    cause: string,
+    region: RegionEntry,
+    replica: Replica,
+    choices: Choices,
+    op: Operation,
+  ): Promise<boolean> {
+    const { runtime, onWarning } = this.#options;
+    if (step.also === "mark busy") {
+      replica.store.busyUntilMs = runtime.nowMs() + STORE_BUSY_MS;
+      choices.busy();
+    } else if (step.also === "forget address") {
+      this.#stores.forgetAddress(replica.store);
+    } else if (step.also === "warn") {
+      onWarning?.(cause);
+    }
+    switch (step.then) {
+      case "again":
+        if (step.wait !== undefined) await op.wait(step.wait, cause, { atMostMs: step.atMostMs ?? Infinity });
+        return true;
+      case "ask leader":
+        if (step.leader === null || choices.lead(step.leader.id)) return true;
+        choices.leave(replica);
+        await op.wait("scheduling", `${cause}, whose store cannot be reached`);
+        return true;
+      case "ask next":
+        choices.leave(replica);
+        if (step.wait !== undefined) await op.wait(step.wait, cause);
+        return true;
+      case "drop":
+        this.#cache.drop(region);
+        await op.wait(step.wait, cause);
+        return false;
+      case "install": {
+        this.#cache.drop(region);
+        const installed = step.regions.map((each) => this.#install(each, replica.peer.storeId));
+        if (!installed.includes(true)) await op.wait("regionMiss", cause);
+        return false;
+      }
+      case "fail":
+        throw new TikvError(step.code, `${op.name}: refused, ${cause}`);
+    }
+  }
+
+  /** After a call without a reply. Throws what another attempt cannot mend. */
+  async #afterFailure(
+    error: unknown,
+    region: RegionEntry,
+    replica: Replica,
+    choices: Choices,
+    op: Operation,
+  ): Promise<void> {
+    op.throwIfAborted();
+    if (!(error instanceof RpcError)) throw error;
+    const cause = `${at(region, replica)}: ${error.message}`;
+    if (error.status === GrpcStatus.unimplemented) {
+      throw new TikvError("unsupported", cause, { cause: error });
+    }
+    if (/cluster.?id mismatch|mismatch.{0,10}cluster.?id/i.test(error.message)) {
+      throw new TikvError("wrong-cluster", cause, { cause: error });
+    }
+    const liveness = await op.until(this.#stores.check(replica.store));
+    // An unreachable leader is passed over at once: the others are other stores, so nobody is pressed.
+    if (liveness === "unreachable") choices.leave(replica);
+    else await op.wait("storeCall", cause);
+  }
+
+  /** Nobody is left to ask: the region is looked up anew, after a wait. */
+  async #exhausted(region: RegionEntry, op: Operation): Promise<null> {
+    this.#cache.drop(region);
+    const someAnswer = region.replicas.some(({ store }) => store.usable && store.liveness !== "unreachable");
+    if (someAnswer) await op.wait("regionMiss", `region ${region.id}: no replica leads`);
+    else await op.wait("storeCall", `region ${region.id}: none of its stores can be reached`);
+    return null;
+  }
+
+  #contextOf(region: RegionEntry, replica: Replica, extra: Context | undefined, again: boolean): Context {
+    replica.context ??= {
+      ...this.#context,
+      regionId: region.id,
+      regionEpoch: { confVer: region.confVer, version: region.version },
+      peer: replica.peer,
+    };
+    if (again) {
+      // A stale or replica read that was refused is asked as what the leader can always answer.
+      return { ...extra, ...replica.context, staleRead: false, replicaRead: false, isRetryRequest: true };
+    }
+    return extra === undefined ? replica.context : { ...extra, ...replica.context };
+  }
+
+  #locate(place: Place, op: Operation): Promise<Located> {
+    const known = this.#cache.find(place, this.#options.runtime.nowMs());
+    return known === null ? this.#load(place, op) : Promise.resolve(known);
+  }
+
+  async #load(place: Place, op: Operation): Promise<Located> {
+    const { runtime } = this.#options;
+    for (;;) {
+      op.throwIfAborted();
+      const known = this.#cache.find(place, runtime.nowMs());
+      if (known !== null) return known;
+      const gap = this.#cache.gap(place);
+      const shared = this.#loads.find((load) => this.#cache.gap(load.place) === gap);
+      await op.until(shared?.done ?? this.#startLoad(place));
+      if (shared !== undefined) continue; // it may have been about another region of the gap
+      const found = this.#cache.find(place, runtime.nowMs());
+      if (found !== null) return found;
+      await op.wait(
+        "regionMiss",
+        `the placement driver's region of ${hex(place.key)} is older than known ones`,
+      );
+    }
+  }
+
+  #startLoad(place: Place): Promise<unknown> {
+    const { placement, runtime, signal } = this.#options;
+    const op = new Operation({
+      name: `look up region of ${hex(place.key)}`,
+      budgetMs: BUDGET_MS.read,
+      runtime,
+      signal,
+    });
+    const work = place.below ? placement.regionBefore(place.key, op) : placement.region(place.key, op);
+    const load = {
+      place,
+      done: work.then((found) => this.#insert(found)).finally(() => {
+        this.#loads.splice(this.#loads.indexOf(load), 1);
+      }),
+    };
+    this.#loads.push(load);
+    return load.done;
+  }
+
+  #insert({ region, leader, downPeers, pendingPeers }: PdRegion): boolean {
+    if (region === null) return false;
+    const down = downPeers.flatMap(({ peer }) => peer === null ? [] : [peer.id]);
+    const weak = [...down, ...pendingPeers.map(({ id }) => id)];
+    return this.#remember(region, (peer) => peer.id === leader?.id, weak, down.length > 0);
+  }
+
+  /** From an error: the store that reported it leads its regions, most likely. */
+  #install(region: Region, storeId: bigint): boolean {
+    return this.#remember(region, (peer) => peer.storeId === storeId, [], false);
+  }
+
+  #remember(
+    region: Region,
+    leads: (peer: Peer) => boolean,
+    weak: readonly bigint[],
+    someDown: boolean,
+  ): boolean {
+    const startKey = region.startKey.length === 0 ? region.startKey : decodeKey(region.startKey);
+    const endKey = region.endKey.length === 0 ? region.endKey : decodeKey(region.endKey);
+    const peers = region.peers.filter(({ isWitness }) => !isWitness)
+      .sort((a, b) => Number(weak.includes(a.id)) - Number(weak.includes(b.id)));
+    if (region.regionEpoch === null || peers.length === 0) return false;
+    if (endKey.length > 0 && compareKeys(startKey, endKey) >= 0) return false;
+    const entry = new RegionEntry({
+      id: region.id,
+      confVer: region.regionEpoch.confVer,
+      version: region.regionEpoch.version,
+      startKey: startKey.slice(), // decoded bytes are views of a whole reply
+      endKey: endKey.slice(),
+      replicas: peers.map((peer) => ({ peer, store: this.#stores.record(peer.storeId), context: null })),
+      leader: Math.max(0, peers.findIndex(leads)),
+      someDown,
+    });
+    return this.#cache.insert(entry, this.#options.runtime.nowMs());
+  }
+}
+
+/** Whether the far side may have executed a call that ended so. */
+function mayHaveRun(error: unknown): boolean {
+  if (error instanceof RpcError) return error.sent;
+  return !(error instanceof TikvError && error.code === "tls");
+}
+
+function at(region: Located, { peer, store }: Replica): string {
+  return `region ${region.id}, peer ${peer.id} at store ${peer.storeId} (${store.address ?? "no address"})`;
+}
+
+const MESSAGE_CHARS_MAX = 200;
+
+function describe(error: RegionError, region: Located, replica: Replica): string {
+  const message = error.message.slice(0, MESSAGE_CHARS_MAX);
+  return `${at(region, replica)}: ${kindOf(error) ?? "region error"}${message && `, ${message}`}`;
+}
