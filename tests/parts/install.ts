@@ -5,6 +5,7 @@ import { ensureNats } from "./nats.ts";
 import { ensurePostgres } from "./postgres.ts";
 import { ensurePython } from "./python.ts";
 import { ensureSalt, SALT_LINES } from "./salt.ts";
+import { ensureGoClient, ensureTikv } from "./tikv_build.ts";
 
 /** Resolves when all are there; throws the first `SalarError` that says what is missing and how to get it. */
 export async function installParts(): Promise<void> {
@@ -12,6 +13,8 @@ export async function installParts(): Promise<void> {
   await ensurePostgres();
   await ensurePython();
   await ensureNats();
+  await ensureTikv();
+  await ensureGoClient();
   await Promise.all(SALT_LINES.map(ensureSalt)); // mostly waiting for downloads
 }
 

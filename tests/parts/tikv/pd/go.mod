@@ -1,0 +1,5 @@
+module salar.example/tests/parts/tikv/pd
+
+go 1.25
+
+require github.com/tikv/pd v1.1.0-beta.0.20240407022249-7179657d129b
