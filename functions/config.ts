@@ -1,6 +1,6 @@
 /** What a process of functions can be told. Checked once, at start; the descriptions are its `--help`. */
 import { z } from "zod";
-import { NATS_KEYS } from "../lib/bus/nats_config.ts";
+import { NATS_KEYS, natsProblems } from "../lib/bus/nats_config.ts";
 import { isLoopback } from "../lib/loopback.ts";
 import { LOG_LEVELS } from "../lib/log.ts";
 
@@ -47,17 +47,11 @@ export const FunctionsConfig = z.object({
 }).check(({ value, issues }) => {
   const report = (path: string, message: string) =>
     issues.push({ code: "custom", path: [path], message, input: value });
-  const { httpCertFile, httpKeyFile, httpHost, natsUser, natsPasswordFile, natsCertFile, natsKeyFile } =
-    value;
+  const { httpCertFile, httpKeyFile, httpHost } = value;
   if ((httpCertFile === undefined) !== (httpKeyFile === undefined)) {
     report("httpCertFile", "goes with httpKeyFile");
   }
-  if ((natsCertFile === undefined) !== (natsKeyFile === undefined)) {
-    report("natsCertFile", "goes with natsKeyFile");
-  }
-  if ((natsUser === undefined) !== (natsPasswordFile === undefined)) {
-    report("natsUser", "goes with natsPasswordFile");
-  }
+  for (const { field, reason } of natsProblems(value)) report(field, reason);
   if (httpCertFile === undefined && !isLoopback(httpHost)) {
     report("httpHost", "is not loopback, so httpCertFile and httpKeyFile are needed");
   }

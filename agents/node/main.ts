@@ -74,7 +74,7 @@ async function run(args: string[]): Promise<void> {
 
   if (config.setup) await prepareDatabase(database, log);
   if (await readState(disk, config.folder) === null) await enrol(scope, { config, disk, net, trust });
-  const bus = await openBus(scope, config, disk, log);
+  const bus = await openBus(scope, config, { disk, log, fp: trust.fp });
   const agent = runNodeAgent(scope, {
     bus,
     disk,
@@ -150,11 +150,18 @@ async function enrol(scope: Scope, { config, disk, net, trust }: Enrolment): Pro
   });
 }
 
-async function openBus(scope: Scope, config: NodeConfig, disk: Disk, log: Log): Promise<Bus> {
+interface BusParts {
+  disk: Disk;
+  log: Log;
+  fp: string;
+}
+
+async function openBus(scope: Scope, config: NodeConfig, { disk, log, fp }: BusParts): Promise<Bus> {
   return await connectNats(scope, {
     servers: config.natsServers,
     replicas: 1, // agents make no streams
     name: `node ${config.name ?? hostname()}`,
+    inboxPrefix: `_I.${fp}`, // the only one that its account may hear: deploy/nats/accounts.conf
     log,
     ...await natsAccess(disk, config),
   });

@@ -22,6 +22,22 @@ export function authenticatorOf(credentials: NatsCredentials): Authenticator {
     return usernamePasswordAuthenticator(user, () => password.reveal());
   }
   if ("token" in credentials) return tokenAuthenticator(() => credentials.token.reveal());
-  if ("credsFile" in credentials) return credsAuthenticator(() => Deno.readFileSync(credentials.credsFile));
+  if ("credsFile" in credentials) return credsFileAuthenticator(credentials.credsFile);
   return nkeyAuthenticator(() => new TextEncoder().encode(credentials.nkeySeed.reveal()));
+}
+
+/** An authenticator that throws ends the connection for good: while the file is gone or half written, the last one counts. */
+function credsFileAuthenticator(path: string): Authenticator {
+  let last: Authenticator | null = null;
+  return (nonce) => {
+    try {
+      const fresh = credsAuthenticator(Deno.readFileSync(path));
+      const proof = fresh(nonce);
+      last = fresh;
+      return proof;
+    } catch (error) {
+      if (last === null) throw error;
+      return last(nonce);
+    }
+  };
 }
