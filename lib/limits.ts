@@ -76,6 +76,8 @@ export const DRAIN_RETRY_MS = 0;
 export const HTTP_RETRY_AFTER_MS = 1_000;
 /** Inputs that wait for their batch, in batches; the bus holds back what comes meanwhile. */
 export const BATCHES_WAITING_MAX = 4;
+/** Messages of a batch that are opened in one turn of the event loop: some 15 ms of signatures. */
+export const BATCH_OPEN_SLICE = 250;
 /** How long a token or an agent's key may be taken for good after it was revoked. */
 export const CREDENTIAL_CACHE_MS = 5_000;
 export const CREDENTIAL_CACHE_MAX = 10_000;
@@ -106,6 +108,8 @@ export const BEAT_BATCH_MAX = 2_000;
 export const BEAT_BATCH_MS = 200;
 /** Row changes that one transaction applies. */
 export const CHANGES_SLICE_MAX = 200;
+/** How long a system may take to be shown again after its node emptied the table that showed it. */
+export const VANISHED_MS = 5 * 60_000;
 export const HEARTBEAT_MS = 5_000;
 export const NODE_GRACE_MS = 30_000;
 export const POOLED_EXPIRE_MS = 24 * 3_600_000;

@@ -8,11 +8,12 @@ import type { MeshFunction } from "../../lib/mesh/function.ts";
 import { beatHandler } from "./beats.ts";
 import { changesHandler } from "./changes.ts";
 import { fetchHandler, reportHandler } from "./directives.ts";
+import { vanishTick } from "./vanishing.ts";
 
 export const nodeEvents: MeshFunction = {
   name: "node-events",
   routes: [],
   handlers: [beatHandler, fetchHandler, reportHandler, changesHandler],
-  ticks: [],
+  ticks: [vanishTick],
   streams: [CHANGES],
 };

@@ -89,6 +89,9 @@ export const keys = {
   /** A row of a node's database as last seen by change capture. */
   row: (fp: string, table: string, rowKey: string) => `row/${fp}/${table}/${rowKey}`,
   rows: (fp: string, table: string) => `row/${fp}/${table}/`,
+  /** Work index: a profile that its node's database showed no more; the value is when it is looked for once more. */
+  vanished: (fp: string, localId: number, id: number) => `work/vanished/${fp}/${localId}/${idText(id)}`,
+  vanishedAll: "work/vanished/",
   /** The position up to which all rows of a table are gone, those included that are still on their way. */
   truncated: (fp: string, table: string) => `truncated/${fp}/${table}`,
 

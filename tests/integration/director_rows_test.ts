@@ -1,6 +1,7 @@
 /** Database changes become what the cluster knows, in whatever order and however often they come. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { VANISHED_MS } from "../../lib/limits.ts";
 import type { RowChange } from "../../lib/cluster/protocol.ts";
 import type { ClusterRig } from "../../lib/cluster/testing.ts";
 import { keys } from "../../lib/cluster/keys.ts";
@@ -200,4 +201,92 @@ clusterTest("a removed node shows nobody any more", async (rig) => {
   await rig.must("DELETE", `/v1/nodes/${node.fp}`);
   await node.show({ localId: 1, machineId: machine(1), minionId: "one.example" });
   assert.deepEqual(await systemsOf(rig), []);
+});
+
+/** Both rows of profiles 1 … `count`. */
+function profiles(count: number): RowChange[] {
+  return Array.from({ length: count }, (_, at) => String(at + 1)).flatMap((id): RowChange[] => [
+    {
+      table: "rhnserver",
+      op: "insert",
+      row: { id, name: `n${id}`, machine_id: id.padStart(32, "0") },
+      oldKey: null,
+    },
+    { table: "suseminioninfo", op: "insert", row: { server_id: id, minion_id: `n${id}` }, oldKey: null },
+  ]);
+}
+const emptied = ["rhnserver", "suseminioninfo"].map((table): RowChange => ({
+  table,
+  op: "truncate",
+  row: {},
+  oldKey: null,
+}));
+const eventsOf = async (rig: ClusterRig) =>
+  (await rig.must("GET", "/v1/events?limit=1000")).items.map(({ what }: { what: string }) => what);
+const rewritten = (before: string[], after: string[]) => after.slice(0, after.length - before.length);
+
+clusterTest(
+  "a table that is emptied and filled again keeps records and pins; the audit tells it once",
+  async (rig) => {
+    const node = await rig.node("a");
+    await node.changes(profiles(300), { lsn: 10 });
+    const [first] = await systemsOf(rig);
+    await rig.must("PUT", `/v1/systems/${first.id}/pin`, { node: node.fp });
+    const [before, events] = [await systemsOf(rig), await eventsOf(rig)];
+
+    const back = profiles(300).slice(0, 2 * 299); // all but the last; in several messages, the truncates alone in the first
+    await node.changes(emptied, { lsn: 20 });
+    assert.deepEqual(await systemsOf(rig), before, "not gone yet");
+    await node.changes(back, { lsn: 20, first: 2 });
+    assert.deepEqual(await systemsOf(rig), before);
+    assert.deepEqual(rewritten(events, await eventsOf(rig)), ["node.truncate"]);
+
+    rig.later(VANISHED_MS);
+    await node.beat();
+    await rig.tick("vanish");
+    const gone = (await rig.must("GET", "/v1/systems?state=deleted")).items;
+    assert.deepEqual(gone.map(({ minionId }: { minionId: string }) => minionId), ["n300"]);
+    assert.equal((await rig.must("GET", `/v1/systems/${first.id}`)).pin, node.fp);
+    await rig.tick("vanish");
+    assert.deepEqual(rewritten(events, await eventsOf(rig)), ["system.delete", "node.truncate"]);
+  },
+);
+
+clusterTest("rows deleted and written again in one message, and a new copy, end nobody", async (rig) => {
+  const node = await rig.node("a");
+  const rowsOf = profiles(150);
+  await node.changes(rowsOf, { lsn: 10 });
+  const [before, events] = [await systemsOf(rig), await eventsOf(rig)];
+  const gone = rowsOf.map(({ table, row }): RowChange => {
+    const name = table === "rhnserver" ? "id" : "server_id";
+    return { table, op: "delete", row: { [name]: row[name] ?? null }, oldKey: null };
+  });
+  await node.changes([...gone, ...rowsOf], { lsn: 20 });
+  await node.changes([...rowsOf], { originNo: 2, lsn: 5, first: 2 });
+  await node.changes(emptied, { originNo: 2, lsn: 5 });
+  rig.later(VANISHED_MS);
+  await node.beat();
+  await rig.tick("vanish");
+  assert.deepEqual([await systemsOf(rig), await eventsOf(rig)], [before, events]);
+  await node.changes(gone, { originNo: 2, lsn: 30 });
+  assert.equal((await rig.must("GET", "/v1/systems?state=deleted&limit=1000")).items.length, 150);
+});
+
+clusterTest("a profile whose number another machine has got meanwhile is gone", async (rig) => {
+  const node = await rig.node("a");
+  await node.show({ localId: 1, machineId: machine(1), minionId: "one.example" });
+  await node.changes(emptied);
+  await node.show({ localId: 1, machineId: machine(2), minionId: "two.example" });
+  await node.show({ localId: 2, machineId: machine(3), minionId: "three.example" });
+  rig.later(VANISHED_MS);
+  await node.beat();
+  await rig.tick("vanish");
+  const states = (await systemsOf(rig)).map((
+    { minionId, state }: Record<string, string>,
+  ) => [minionId, state]);
+  assert.deepEqual(Object.fromEntries(states), {
+    "one.example": "deleted",
+    "two.example": "bound",
+    "three.example": "bound",
+  });
 });
