@@ -76,6 +76,14 @@ export class Clock {
       },
       child: (_name, other) =>
         this.scope({ signal: other ? AbortSignal.any([signal, other]) : signal, fuse, random }),
+      open: (_name, ...others) => {
+        const ended = new AbortController();
+        const end = () => ended.abort();
+        return {
+          ...this.scope({ signal: AbortSignal.any([signal, ended.signal, ...others]), fuse, random }),
+          end,
+        };
+      },
     };
     return scope;
   }

@@ -116,8 +116,7 @@ export function auditHash(
   sha256: (bytes: Uint8Array) => Uint8Array,
   entry: Omit<AuditEntry, "hash">,
 ): string {
-  const digest = sha256(encoder.encode(`salar/audit/1${entry.prev}${JSON.stringify(entry)}`));
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return sha256(encoder.encode(`salar/audit/1${entry.prev}${JSON.stringify(entry)}`)).toHex();
 }
 
 async function announce(

@@ -81,7 +81,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
     metrics: place.metrics,
     reasons,
     metricsRole: options.metricsRole ?? "viewer",
-    api: openApi(functions, { title: "Salar", version: options.version ?? "0" }),
+    api: () => openApi(functions, { title: "Salar", version: options.version ?? "0" }),
     docs,
   });
   checkFunctions([house, ...functions]);

@@ -21,13 +21,14 @@ export interface HouseParts {
   reasons: () => string[];
   /** Who may read `/metrics`. */
   metricsRole: Role;
-  api: Record<string, unknown>;
+  /** The API document, asked for at most once: it takes longer to make than the rest of a host. */
+  api: () => Record<string, unknown>;
   docs: DocsFiles | null;
 }
 
 export function createHouse({ metrics, reasons, metricsRole, api, docs }: HouseParts): MeshFunction {
   const json = (value: unknown, status = 200) => Response.json(value, { status });
-  const apiText = JSON.stringify(api);
+  let apiText: string | undefined;
   const routes: RawRoute[] = [
     get("healthz", "/healthz", "public", "Whether the process answers", () => json({ alive: true })),
     get("readyz", "/readyz", "public", "Whether this replica takes work", () => {
@@ -38,6 +39,7 @@ export function createHouse({ metrics, reasons, metricsRole, api, docs }: HouseP
       return new Response(await metrics.text(), { headers: { "content-type": METRICS_CONTENT_TYPE } });
     }),
     get("openapi", "/openapi.json", "public", "The API as OpenAPI 3.1", () => {
+      apiText ??= JSON.stringify(api());
       return new Response(apiText, { headers: { "content-type": "application/json" } });
     }),
     ...(docs === null ? [] : docsRoutes(docs)),

@@ -133,7 +133,7 @@ function orderOf(place: Workplace, owner: string, route: Route | RawRoute, reque
     name: route.name,
     fields: { request: place.scope.random.id() },
     level: route.method === "GET" ? "debug" : "info",
-    signal: route.waits ? AbortSignal.any([request.signal, place.stopping]) : request.signal,
+    signals: route.waits ? [request.signal, place.stopping] : [request.signal],
   } satisfies Order;
 }
 

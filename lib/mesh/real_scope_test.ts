@@ -99,6 +99,24 @@ Deno.test("child() ends with its parent and with its own signal", () => {
   assert.ok(b.signal.aborted);
 });
 
+Deno.test("open() ends by hand, with its parent or with any signal, and lets go of them", () => {
+  const [parent, first, second] = [new AbortController(), new AbortController(), new AbortController()];
+  const scope = realScope({ name: "test", signal: parent.signal });
+  const byHand = scope.open("by hand", first.signal);
+  const bySignal = scope.open("by signal", first.signal, second.signal);
+  const byParent = scope.open("by parent");
+  const aborted = () => [byHand, bySignal, byParent].map(({ signal }) => signal.aborted);
+
+  byHand.end();
+  assert.deepEqual(aborted(), [true, false, false]);
+  second.abort();
+  assert.deepEqual(aborted(), [true, true, false]);
+  parent.abort();
+  assert.deepEqual(aborted(), [true, true, true]);
+  assert.ok(scope.open("too late").signal.aborted);
+  assert.ok(isSalarError(byHand.signal.reason, "cancelled"));
+});
+
 Deno.test("realRandom() draws in range, ids of 26 characters, any number of bytes", () => {
   const random = realRandom();
   const drawn = Array.from({ length: 300 }, () => random.below(3));

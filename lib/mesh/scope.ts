@@ -8,7 +8,7 @@
  */
 import { assert, isSalarError, SalarError } from "../errors.ts";
 import { type Log, silentLog } from "../log.ts";
-import type { Random, Scope } from "../seams.ts";
+import type { OpenScope, Random, Scope } from "../seams.ts";
 
 /** Where time and chance come from. */
 export interface Clock {
@@ -32,6 +32,9 @@ export interface ScopeOptions {
 
 /** What timers can hold; a longer wait would fire at once. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
+
+/** Why a scope is aborted that was ended by hand: made once, since each error carries a stack. */
+const ENDED = new SalarError("cancelled", "Cannot go on: the work of this scope is over");
 
 export function createScope(clock: Clock, options: ScopeOptions): Scope {
   const { name, log = silentLog, signal = new AbortController().signal } = options;
@@ -66,8 +69,21 @@ export function createScope(clock: Clock, options: ScopeOptions): Scope {
         name: `${name}/${child}`,
         signal: other === undefined ? signal : AbortSignal.any([signal, other]),
       }),
+    open: (child, ...others) => open(clock, { ...options, name: `${name}/${child}` }, [signal, ...others]),
   };
   return scope;
+}
+
+/** `AbortSignal.any` would leave it to the garbage collector to let go of the signals, at twenty times the price. */
+function open(clock: Clock, options: ScopeOptions, signals: readonly AbortSignal[]): OpenScope {
+  const controller = new AbortController();
+  const end = () => {
+    for (const signal of signals) signal.removeEventListener("abort", end);
+    controller.abort(ENDED);
+  };
+  for (const signal of signals) signal.addEventListener("abort", end, { once: true });
+  if (signals.some(({ aborted }) => aborted)) end();
+  return { ...createScope(clock, { ...options, signal: controller.signal }), end };
 }
 
 function sleep(clock: Clock, ms: number, signal: AbortSignal, name: string): Promise<void> {

@@ -46,7 +46,7 @@ async function repeat(
   try {
     while (!pause.signal.aborted) {
       const verdict = gate.isOpen()
-        ? await perform(place, { kind: "tick", owner, name: tick.name, signal: held.signal }, tick.run)
+        ? await perform(place, { kind: "tick", owner, name: tick.name, signals: [held.signal] }, tick.run)
         : null;
       await pause.sleep(verdict?.outcome === "again" ? verdict.afterMs : tick.everyMs);
     }

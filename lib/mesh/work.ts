@@ -16,7 +16,7 @@ import {
   HANDLER_MS_MAX,
 } from "../limits.ts";
 import type { Log, LogFields, LogLevel } from "../log.ts";
-import type { Scope } from "../seams.ts";
+import type { OpenScope, Scope } from "../seams.ts";
 import { TrustError } from "../secure/errors.ts";
 import type { Context } from "./context.ts";
 import type { Outcome } from "./handler.ts";
@@ -44,9 +44,9 @@ export interface Order {
   fields?: LogFields;
   /** Level of the line when all went well. @default "debug" */
   level?: LogLevel;
-  /** Ends this work alone, such as the caller hanging up. */
-  signal?: AbortSignal;
-  /** The result goes on in this scope (a streamed body): it ends with `signal` or the host, not with the run. */
+  /** Each ends this work alone, such as the caller hanging up. */
+  signals?: readonly AbortSignal[];
+  /** The result goes on in this scope (a streamed body): it ends with `signals` or the host, not with the run. */
   outlives?: boolean;
 }
 
@@ -62,9 +62,7 @@ export async function perform(
   run: (context: Context) => Promise<Outcome<unknown>>,
 ): Promise<Verdict> {
   const { scope: parent, stopping, running, metrics } = place;
-  const end = new AbortController();
-  const signal = order.signal === undefined ? end.signal : AbortSignal.any([end.signal, order.signal]);
-  const scope = parent.child(`${order.owner}/${order.name}`, signal);
+  const scope = openFor(parent, order);
   const log = place.log.with({ function: order.owner, name: order.name });
   const context: Context = { ...place.seams, scope, log, meter: metrics.meter(order.owner) };
 
@@ -76,9 +74,17 @@ export async function perform(
   running.add(work);
   const verdict = await work;
   running.delete(work);
-  if (!(order.outlives && verdict.outcome === "done")) end.abort();
+  if (!(order.outlives && verdict.outcome === "done")) scope.end();
   record(place, order, log, verdict, scope.monoMs() - startMs);
   return verdict;
+}
+
+/** What outlives its run is ended by nobody for certain: its signals are held weakly. */
+function openFor(parent: Scope, { owner, name, signals = [], outlives }: Order): OpenScope {
+  if (!outlives) return parent.open(`${owner}/${name}`, ...signals);
+  const ended = new AbortController();
+  const scope = parent.child(`${owner}/${name}`, AbortSignal.any([ended.signal, ...signals]));
+  return { ...scope, end: () => ended.abort() };
 }
 
 async function judge(run: () => Promise<Outcome<unknown>>, ending: () => boolean): Promise<Verdict> {

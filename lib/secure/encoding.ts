@@ -3,13 +3,14 @@
  *
  * N1. What decodes here encodes back to the same text, so nobody can respell a signed message.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 
 const BASE64URL = /^[A-Za-z0-9_-]*$/;
+const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** SHA-256 in lower-case hex. */
 export function sha256Hex(data: Uint8Array | string): string {
-  return createHash("sha256").update(data).digest("hex");
+  return hash("sha256", data, "hex");
 }
 
 export function toBase64url(data: Uint8Array | string): string {
@@ -26,7 +27,7 @@ export function fromBase64url(text: string): Buffer | null {
 /** The text, or null where the bytes are not UTF-8. A byte order mark stays, so that JSON refuses it. */
 export function fromUtf8(bytes: Uint8Array): string | null {
   try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    return strictUtf8.decode(bytes);
   } catch {
     return null;
   }
@@ -65,7 +66,8 @@ export function hasDuplicateKeys(json: string): boolean {
       const end = endOfString(json, at);
       if (isKey(json, end)) {
         const keys = open.at(-1);
-        const key: string = JSON.parse(json.slice(at, end));
+        const raw = json.slice(at + 1, end - 1);
+        const key: string = raw.includes("\\") ? JSON.parse(`"${raw}"`) : raw;
         if (keys?.has(key)) return true;
         keys?.add(key);
       }
