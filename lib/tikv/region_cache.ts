@@ -109,16 +109,7 @@ export class RegionCache {
 
   /** The index of the last entry that starts before the place, -1 for none: two unheld places of one gap share it. */
   gap({ key, below }: Place): number {
-    if (below && key.length === 0) return this.#sorted.length - 1;
-    let low = 0;
-    let high = this.#sorted.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      const order = compareKeys((this.#sorted[middle] as RegionEntry).startKey, key);
-      if (below ? order < 0 : order <= 0) low = middle + 1;
-      else high = middle;
-    }
-    return low - 1;
+    return below && key.length === 0 ? this.#sorted.length - 1 : this.#startsBefore(key, below ? 0 : 1) - 1;
   }
 
   /** False when C2 forbids it. */
@@ -126,10 +117,10 @@ export class RegionCache {
     const same = this.#byId.get(entry.id);
     if (same !== undefined && (same.version > entry.version || same.confVer > entry.confVer)) return false;
 
-    const previous = this.gap({ key: entry.startKey, below: true });
-    const before = this.#sorted[previous];
-    const from = before !== undefined && endsAbove(before, entry.startKey) ? previous : previous + 1;
-    const to = this.gap({ key: entry.endKey, below: true }) + 1;
+    let from = this.#startsBefore(entry.startKey, 0);
+    const before = this.#sorted[from - 1];
+    if (before !== undefined && endsAbove(before, entry.startKey)) from -= 1;
+    const to = entry.endKey.length === 0 ? this.#sorted.length : this.#startsBefore(entry.endKey, 0);
     const intersecting = this.#sorted.slice(from, to);
     if (intersecting.some(({ id, version }) => id !== entry.id && version > entry.version)) return false;
 
@@ -147,6 +138,19 @@ export class RegionCache {
     const at = this.gap({ key: entry.startKey, below: false });
     if (this.#sorted[at] === entry) this.#sorted.splice(at, 1);
     this.#forget(entry);
+  }
+
+  /** How many entries start before `key`; with `orAt` 1, how many at it too. */
+  #startsBefore(key: Uint8Array, orAt: 0 | 1): number {
+    let low = 0;
+    let high = this.#sorted.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const order = compareKeys((this.#sorted[middle] as RegionEntry).startKey, key);
+      if (order < orAt) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 
   #forget(entry: RegionEntry): void {
