@@ -22,7 +22,7 @@ function hurried(): Runtime & { slept: number[] } {
 }
 
 /** Bytes pass both ways between a client and `target` until they are held. */
-async function relayTo(target: number) {
+function relayTo(target: number) {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const open: Deno.Conn[] = [];
   let held = false;
@@ -69,7 +69,7 @@ const serve = (hang: () => boolean): Promise<TestServer> =>
 Deno.test("a connection that answers no ping is ended, and its calls with it", async () => {
   let hang = false;
   await using server = await serve(() => hang);
-  const relay = await relayTo(server.port);
+  const relay = relayTo(server.port);
   const runtime = hurried();
   const wire = createWire({ runtime });
   const health = () => wire.call(relay.address, Store.health, {}, { timeoutMs: 600_000 });
