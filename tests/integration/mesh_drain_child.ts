@@ -1,20 +1,10 @@
-// deno-lint-ignore-file no-console -- a program speaks through its console
 /** A small program on the mesh, for `mesh_drain_test.ts`: slow changing requests, a long poll, a request that hangs. */
 import { z } from "zod";
 import { openInProcessBus } from "../../lib/bus/in_process.ts";
-import { createLog } from "../../lib/log.ts";
 import type { MeshFunction } from "../../lib/mesh/function.ts";
 import { done } from "../../lib/mesh/handler.ts";
-import { startHost } from "../../lib/mesh/host.ts";
-import { realCrypt } from "../../lib/mesh/real_crypt.ts";
-import { realNet } from "../../lib/mesh/real_net.ts";
-import { realProbe } from "../../lib/mesh/real_probe.ts";
-import { realScope } from "../../lib/mesh/real_scope.ts";
 import { route } from "../../lib/mesh/route.ts";
-import { runUntilSignal } from "../../lib/mesh/run.ts";
-import { createTrust } from "../../lib/mesh/trust.ts";
-import { generateIdentity } from "../../lib/secure/keys.ts";
-import { openSqliteStore } from "../../lib/store/sqlite.ts";
+import { runChild } from "./mesh_child.ts";
 
 const Nothing = z.object({});
 const base = { role: "public", summary: "For a test", reply: Nothing } as const;
@@ -55,35 +45,9 @@ const functions: MeshFunction[] = [
 ];
 
 const [path = ""] = Deno.args;
-const log = createLog({ level: "info", nowMs: Date.now, write: (line) => console.error(line) });
-const scope = realScope({ name: "child", log });
-const store = openSqliteStore({ path });
-const bus = openInProcessBus({ scope, log });
-const net = realNet();
-const host = await startHost({
+await runChild({
   functions,
-  scope,
-  store,
-  bus,
-  net,
-  crypt: realCrypt(),
-  signer: generateIdentity(),
-  probe: realProbe(log),
-  log,
-  cluster: "c-test",
+  path,
   replica: "r1",
-  trust: createTrust({
-    authenticate: () => Promise.resolve(null),
-    identify: () => Promise.resolve(null),
-  }),
-  http: { hostname: "127.0.0.1", port: 0 },
-});
-console.log(host.url);
-await runUntilSignal([host], {
-  log,
-  async close() {
-    await bus.close();
-    await store.close();
-    net.close();
-  },
+  openBus: (scope, log) => Promise.resolve(openInProcessBus({ scope, log })),
 });

@@ -3,40 +3,16 @@ import assert from "node:assert/strict";
 import { realScope } from "../../lib/mesh/real_scope.ts";
 import { openSqliteStore } from "../../lib/store/sqlite.ts";
 import { prefixRange } from "../../lib/store/store.ts";
-
-interface Child {
-  url: string;
-  path: string;
-  process: Deno.ChildProcess;
-  /** Its log so far. */
-  text(): string;
-}
+import { type Child, startChild } from "./mesh_process.ts";
 
 /** Runs `test` against a child of its own, which is gone afterwards in any case. */
-async function withChild(test: (child: Child) => Promise<void>): Promise<void> {
+async function withChild(test: (child: Child & { path: string }) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir();
   const path = `${folder}/salar.db`;
-  const process = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--quiet", new URL("mesh_drain_child.ts", import.meta.url).pathname, path],
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  let log = "";
-  const reading = (async () => {
-    for await (const text of process.stderr.pipeThrough(new TextDecoderStream())) log += text;
-  })();
-  const out = process.stdout.pipeThrough(new TextDecoderStream()).getReader();
   try {
-    const url = (await out.read()).value?.trim();
-    assert.ok(url, `it starts: ${log}`);
-    await test({ url, path, process, text: () => log });
+    await using child = await startChild("mesh_drain_child.ts", [path]);
+    await test({ ...child, path });
   } finally {
-    try {
-      process.kill("SIGKILL");
-    } catch {
-      // ended already, as it should
-    }
-    await Promise.all([process.status, reading, out.cancel()]);
     await Deno.remove(folder, { recursive: true });
   }
 }
