@@ -1,4 +1,7 @@
 import assert from "node:assert/strict";
+import { change } from "../lib/cluster/change.ts";
+import { ADMIN_LOOK_BACK_MS, ADMIN_WATCH_MS, CLOCK_SKEW_MS_MAX } from "../lib/limits.ts";
+import { Lanes } from "../lib/mesh/lanes.ts";
 import { EXIT } from "./exit.ts";
 import { type TestCluster, withCluster } from "./testing_cluster.ts";
 
@@ -211,6 +214,42 @@ Deno.test("events: the last ones, of one target, and following without gap or re
     assert.equal(lines.length, 6);
     assert.equal(new Set(lines.map(({ lane, n }) => `${lane} ${n}`)).size, 6);
     assert.deepEqual(lines.slice(3).map(({ target }) => target), ["zone:new-1", "zone:new-2", "zone:new-3"]);
+  });
+});
+
+Deno.test("events: one that a replica with a slow clock files behind the newest is not missed, and comes once", async () => {
+  await withCluster(async ({ rig, salar }) => {
+    const { context } = rig;
+    const slow = {
+      ...context,
+      lanes: new Lanes("slow"),
+      scope: { ...context.scope, nowMs: () => context.scope.nowMs() - CLOCK_SKEW_MS_MAX },
+    };
+    const late = (n: number) =>
+      change(slow, { who: "test" }, ({ record }) => {
+        record({ what: "test.late", target: `test:${n}`, why: "" });
+        return Promise.resolve();
+      });
+    await late(0); // before somebody looks: it is not shown
+    for (let n = 0; n < 3; n++) await rig.must("POST", "/v1/zones", { name: `old-${n}` });
+    const ending = new AbortController();
+    let slept = 0;
+    const { exit, stdout } = await salar(["events", "--follow", "--limit", "2", "--json"], {
+      signal: ending.signal,
+      async sleep() {
+        slept++;
+        if (slept === 1) await rig.must("POST", "/v1/zones", { name: "new" });
+        if (slept === 2) await late(1);
+        if (slept > 3 * ADMIN_LOOK_BACK_MS / ADMIN_WATCH_MS) ending.abort();
+      },
+    });
+    assert.equal(exit, EXIT.interrupted);
+    assert.deepEqual(stdout.trim().split("\n").map((line) => JSON.parse(line).target), [
+      "zone:old-1",
+      "zone:old-2",
+      "zone:new",
+      "test:1",
+    ]);
   });
 });
 

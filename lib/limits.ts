@@ -129,6 +129,9 @@ export const RETIRE_AFTER_MS = 24 * 3_600_000;
 export const LONG_POLL_MS = 25_000;
 export const OUTBOX_FETCH_MAX = 100;
 
+/** How far behind a newer event one may still be filed: events stand by time, clocks differ, transactions last. */
+export const EVENTS_LATE_MS_MAX = CLOCK_SKEW_MS_MAX + STORE_SNAPSHOT_MS_MAX;
+
 // Node agent
 export const CHANGES_PER_MESSAGE_MAX = 1_000;
 /** JSON of one `Changes`: in a statement it grows by 4/3 (base64url) and by claims, header and signature. */
@@ -196,6 +199,8 @@ export const ADMIN_BACKOFF = { firstMs: 200, capMs: 2_000 } as const;
 export const ADMIN_RETRY_MS_MAX = 5_000;
 /** How often a plan is looked at, and events are asked for, while somebody watches. */
 export const ADMIN_WATCH_MS = 1_000;
+/** How often whoever follows events looks back for late ones. */
+export const ADMIN_LOOK_BACK_MS = 10_000;
 /** A line of progress at least this far apart where lines cannot be written over. */
 export const ADMIN_LINE_MS = 5_000;
 /** How long a server may be away while somebody watches, and how long one may watch. */

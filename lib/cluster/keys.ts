@@ -14,6 +14,11 @@ export function seqText(seq: number): string {
   return String(seq).padStart(12, "0");
 }
 
+/** How the place of an event begins. */
+export function eventTimeText(atMs: number): string {
+  return String(atMs).padStart(13, "0");
+}
+
 export const keys = {
   zone: (name: string) => `zone/${name}`,
   zones: "zone/",
@@ -107,8 +112,7 @@ export const keys = {
   auditHeads: "audit-head/",
 
   /** Index: audit entries of all lanes by time. Empty values. */
-  event: (atMs: number, lane: string, n: number) =>
-    `event/${String(atMs).padStart(13, "0")}/${lane}/${seqText(n)}`,
+  event: (atMs: number, lane: string, n: number) => `event/${eventTimeText(atMs)}/${lane}/${seqText(n)}`,
   events: "event/",
 
   /** Gateway sessions by their id; the record holds the hash of the whole key. */

@@ -328,6 +328,11 @@ clusterTest(
     assert.deepEqual(second.items.map(({ what }: { what: string }) => what), ["zone.add"]);
     const third = await rig.must("GET", `/v1/events?order=oldest&cursor=${encodeURIComponent(second.next)}`);
     assert.deepEqual([third.items, third.next], [[], second.next]);
+    const back = await rig.must(
+      "GET",
+      `/v1/events?order=oldest&lookBackMs=150000&limit=1000&cursor=${encodeURIComponent(second.next)}`,
+    );
+    assert.deepEqual([back.items, back.next], [[...first.items, ...second.items], second.next]);
   },
 );
 
