@@ -115,7 +115,8 @@ export class Leader {
   async follow<T>(what: string, op: Operation, ask: (address: string) => Promise<T>): Promise<T> {
     for (;;) {
       op.throwIfAborted();
-      const { runtime } = this.#options;
+      const { runtime, signal } = this.#options;
+      signal.throwIfAborted(); // with `closed`
       const startMs = runtime.nowMs();
       const address = this.#address;
       try {

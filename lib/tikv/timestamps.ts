@@ -117,6 +117,10 @@ export class Timestamps {
       },
     });
     if (ended !== null) throw ended;
+    if (this.#fault !== null) { // the client was closed meanwhile
+      duplex.close();
+      throw this.#fault;
+    }
     stream = this.#stream = { address, duplex };
     return stream;
   }
