@@ -1,0 +1,40 @@
+/** Whether the cluster would serve a request now. */
+import type { Core } from "./client_core.ts";
+import { inParallel } from "./grouping.ts";
+import { BATCHES_AT_ONCE_MAX, BUDGET_MS, HEALTH_CALL_MS } from "./limits.ts";
+import { HealthStatus } from "./messages_kv.ts";
+import { StoreState } from "./messages_meta.ts";
+import { Store } from "./methods.ts";
+import type { Wire } from "./rpc.ts";
+import { physicalMs } from "./transaction_time.ts";
+
+export interface Health {
+  clusterId: bigint;
+  /** Of the cluster's clock, milliseconds since 1970. */
+  nowMs: number;
+  stores: StoreHealth[];
+}
+
+export interface StoreHealth {
+  id: bigint;
+  /** `host:port`. */
+  address: string;
+  version: string;
+  /** Whether it answered that it serves, within a second. */
+  serving: boolean;
+}
+
+export async function checkHealth(core: Core, wire: Wire, signal: AbortSignal | undefined): Promise<Health> {
+  const op = core.operation("check health", BUDGET_MS.timestamp, signal);
+  const now = await core.placement.timestamp(op);
+  const stores: StoreHealth[] = [];
+  const known = (await core.placement.stores(op)).filter(({ state }) => state !== StoreState.tombstone);
+  await inParallel(known, BATCHES_AT_ONCE_MAX, async ({ id, address, version }) => {
+    const asking = wire.call(address, Store.health, { service: "" }, { timeoutMs: HEALTH_CALL_MS, signal });
+    const serving = await asking.then(({ status }) => status === HealthStatus.serving, () => false);
+    op.throwIfAborted();
+    stores.push({ id, address, version, serving });
+  });
+  stores.sort((a, b) => a.id < b.id ? -1 : 1);
+  return { clusterId: core.placement.clusterId, nowMs: physicalMs(now), stores };
+}

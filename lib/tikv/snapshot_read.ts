@@ -1,0 +1,90 @@
+/**
+ * Reads of single keys as of one version.
+ *
+ * R1. Each reply is of the same version, whatever was asked before and however often.
+ * R2. A reply with an error of its own is void and asked again; an error of one pair concerns that key alone.
+ * R3. Absence is null. A value is a view into the reply it came in: who keeps it for long copies it.
+ */
+import type { Core } from "./client_core.ts";
+import { eachBatch, inParallel, sendToKey, sortedKeys } from "./grouping.ts";
+import { keyText } from "./keys.ts";
+import { BATCHES_AT_ONCE_MAX, BUDGET_MS, POINT_CALL_MS } from "./limits.ts";
+import type { KeyError, KvPair } from "./messages_kv.ts";
+import { Kv } from "./methods.ts";
+import type { Operation } from "./operation.ts";
+import type { SnapshotLocks } from "./snapshot_locks.ts";
+
+/** A version of the data, and what was learnt while reading it. Keys are wire keys. */
+export interface View {
+  readonly core: Core;
+  readonly version: bigint;
+  readonly locks: SnapshotLocks;
+}
+
+export async function readOne(
+  view: View,
+  key: Uint8Array,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array | null> {
+  const op = view.core.operation("get", BUDGET_MS.read, signal);
+  const value = await get(view, key, op);
+  if (!view.core.safePoint.isYoung(view.version)) await view.core.safePoint.check(view.version, op);
+  return value;
+}
+
+async function get(view: View, key: Uint8Array, op: Operation): Promise<Uint8Array | null> {
+  const { core: { regions }, version, locks } = view;
+  while (true) {
+    const options = { op, timeoutMs: POINT_CALL_MS, context: locks.context };
+    const reply = await sendToKey(regions, key, Kv.get, { key, version }, options);
+    if (reply.error === null) return reply.notFound ? null : reply.value;
+    await locks.settle([reply.error], version, op);
+  }
+}
+
+/** The values found, by `keyText`. */
+export async function readMany(
+  view: View,
+  keys: readonly Uint8Array[],
+  signal: AbortSignal | undefined,
+): Promise<Map<string, Uint8Array>> {
+  const { core, version, locks } = view;
+  const found = new Map<string, Uint8Array>();
+  if (keys.length === 0) return found;
+  const op = core.operation("batch get", BUDGET_MS.read, signal);
+  const grouping = {
+    regions: core.regions,
+    op,
+    keyOf: (key: Uint8Array) => key,
+    bytesOf: (key: Uint8Array) => key.length,
+  };
+  await eachBatch(sortedKeys(keys), grouping, async ({ region, items }) => {
+    while (true) {
+      const options = { op, timeoutMs: POINT_CALL_MS, context: locks.context };
+      const reply = await core.regions.send(region, Kv.batchGet, { keys: items, version }, options);
+      if (reply === null) return false;
+      if (reply.error === null) {
+        for (const { key, value } of await settlePairs(view, reply.pairs, op)) found.set(keyText(key), value);
+        return true;
+      }
+      await locks.settle([reply.error], version, op);
+    }
+  });
+  if (!core.safePoint.isYoung(version)) await core.safePoint.check(version, op);
+  return found;
+}
+
+/** R2: the pairs, with those that carried an error as they are once the locks are settled. */
+export async function settlePairs(view: View, pairs: KvPair[], op: Operation): Promise<KvPair[]> {
+  const locked = pairs.filter((pair) => pair.error !== null);
+  if (locked.length === 0) return pairs;
+  await view.locks.settle(locked.map(({ error }) => error as KeyError), view.version, op);
+  const absent = new Set<KvPair>();
+  await inParallel(locked, BATCHES_AT_ONCE_MAX, async (pair) => {
+    if (pair.key.length === 0) pair.key = pair.error?.locked?.key ?? pair.key;
+    const value = await get(view, pair.key, op);
+    if (value === null) absent.add(pair);
+    else pair.value = value;
+  });
+  return pairs.filter((pair) => !absent.has(pair));
+}
