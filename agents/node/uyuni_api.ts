@@ -4,8 +4,9 @@
  * U1. A key is accepted as Salt itself would: the PEM under `<pki>/minions/<id>`. There is no call for a key not seen yet.
  * U2. Only keys that were added here are taken back, and only while they are still the same and no profile uses them.
  * U3. Nothing of a message becomes a path before it has the form of a minion id.
- * U4. Profiles go with NO_CLEANUP: the system lives elsewhere now and must not be touched.
- * Source: salt brief section 4, domain brief sections 5.3 and 5.6.
+ * U4. Profiles go with NO_CLEANUP: the system lives elsewhere now and must not be touched. They go one by one, by
+ *     `deleteSystem`: `deleteSystems` only queues them, in memory and without telling how it ended.
+ * Source: salt brief section 4, domain brief sections 5.3 and 5.6; Uyuni's `SystemHandler` and `SsmDeleteServersActor`.
  */
 import { MinionId } from "../../lib/cluster/types.ts";
 import { messageOf, SalarError } from "../../lib/errors.ts";
@@ -36,14 +37,9 @@ const KEY_MODE = 0o644;
 /** Leaves room for the name of the file beside, while it is written. */
 const ID_CHARS_MAX = 200;
 
+const SESSION_FAULTS: readonly string[] = ["session-expired", "session-invalid"];
 /** Faults after which a call can succeed unchanged; all others are final. */
-const PASSING_FAULTS: readonly string[] = [
-  "session-expired",
-  "session-invalid",
-  "internal",
-  "taskomatic-down",
-  "other",
-];
+const PASSING_FAULTS: readonly string[] = [...SESSION_FAULTS, "internal", "taskomatic-down", "other"];
 
 export function uyuniApi(options: UyuniApiOptions): NodeApi {
   const { uyuni, disk, sql } = options;
@@ -89,11 +85,19 @@ export function uyuniApi(options: UyuniApiOptions): NodeApi {
       return DONE;
     },
 
-    async retire(_scope, minionIds) {
+    async retire(scope, minionIds) {
       const ids = minionIds.map(requireId);
-      const left = await deleteProfiles(uyuni, ids);
+      const known = await profiles(uyuni);
+      const left: string[] = [];
       for (const id of ids) {
-        if (left.includes(id)) continue;
+        if (scope.signal.aborted) {
+          throw new SalarError("cancelled", "Cannot retire profiles any longer: stopped");
+        }
+        const sid = known.get(id);
+        if (sid !== undefined && !await deleteProfile(uyuni, sid)) {
+          left.push(id);
+          continue;
+        }
         await disk.remove(accepted(id));
         await disk.remove(added(id));
       }
@@ -133,20 +137,19 @@ async function profiles(uyuni: UyuniClient): Promise<Map<string, number>> {
   return new Map(Object.entries(map).map(([id, sid]) => [id, Number(sid)]));
 }
 
-/** Returns the ids whose profiles are still there. */
-async function deleteProfiles(uyuni: UyuniClient, ids: readonly string[]): Promise<string[]> {
-  const before = await profiles(uyuni);
-  const sids = ids.flatMap((id) => before.get(id) ?? []);
-  if (sids.length === 0) return [];
+/**
+ * False for a profile that Uyuni does not delete. That is final, whatever the fault: it only leaves an old profile, and
+ * must not hold up the directives that come after it.
+ */
+async function deleteProfile(uyuni: UyuniClient, sid: number): Promise<boolean> {
   try {
-    await called(uyuni.call("system.deleteSystems", sids, "NO_CLEANUP"));
+    await called(uyuni.call("system.deleteSystem", sid, "NO_CLEANUP"));
+    return true;
   } catch (error) {
-    // Some are gone already, or are not to be deleted: what is left tells.
-    if (!(error instanceof SalarError) || !(error.cause instanceof UyuniFault)) throw error;
-    if (error.cause.kind !== "systems-not-deleted") throw error;
+    const fault = error instanceof SalarError && error.cause instanceof UyuniFault ? error.cause : null;
+    if (fault === null || SESSION_FAULTS.includes(fault.kind)) throw error;
+    return fault.kind === "no-such-system"; // somebody else was faster
   }
-  const after = await profiles(uyuni);
-  return ids.filter((id) => after.has(id));
 }
 
 /** A call's errors in Salar's codes: `unavailable` may pass, `forbidden` will not. */

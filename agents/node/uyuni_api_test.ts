@@ -23,10 +23,10 @@ function node(
     "api.getVersion": () => "29",
     "api.systemVersion": () => "2026.07",
     "system.getMinionIdMap": () => ({ ...profiles }),
-    "system.deleteSystems": ([, sids]) => {
-      for (const [id, sid] of Object.entries(profiles)) {
-        if (Array.isArray(sids) && sids.includes(sid)) delete profiles[id];
-      }
+    "system.deleteSystem": ([, sid]) => {
+      const [found] = Object.entries(profiles).find(([, each]) => each === sid) ?? [];
+      if (found === undefined) throw UyuniFault.of("no-such-system", `No such system - sid = ${sid}`);
+      delete profiles[found];
       return 1;
     },
   };
@@ -132,26 +132,51 @@ Deno.test("forgetKey() leaves a key that is in use, was there before, or is anot
   assert.equal(other.key("minions", "constructor"), PEM_B);
 });
 
-Deno.test("retire() deletes profiles with NO_CLEANUP in one call, and their keys; unknown ones are done already", async () => {
+Deno.test("retire() deletes profiles with NO_CLEANUP, and their keys; unknown ones are done already", async () => {
   const { api, disk, calls, key } = node({ a: 1, b: 2, c: 3 });
   for (const id of ["a", "b", "c"]) disk.put(`${PKI}/minions/${id}`, PEM_A);
   assert.deepEqual(await api.retire(scope, ["a", "b", "unknown"]), { ok: true });
   assert.deepEqual(calls.filter((call) => call.startsWith("system.delete")), [
-    'system.deleteSystems [[1,2],"NO_CLEANUP"]',
+    'system.deleteSystem [1,"NO_CLEANUP"]',
+    'system.deleteSystem [2,"NO_CLEANUP"]',
   ]);
   assert.deepEqual(["a", "b", "c"].map((id) => key("minions", id)), [null, null, PEM_A]);
   assert.deepEqual(await api.retire(scope, ["a", "b", "unknown"]), { ok: true });
 });
 
-Deno.test("retire() keeps the key of a profile that the server does not delete, and says which", async () => {
-  const { api, disk, key } = node({ a: 1 }, {
-    "system.deleteSystems": () => {
-      throw UyuniFault.of("systems-not-deleted", "The following systems were NOT deleted: 1");
+Deno.test("retire() takes a profile that went meanwhile for gone", async () => {
+  const { api, disk, key } = node({}, { "system.getMinionIdMap": () => ({ a: 1 }) });
+  disk.put(`${PKI}/minions/a`, PEM_A);
+  assert.deepEqual(await api.retire(scope, ["a"]), { ok: true });
+  assert.equal(key("minions", "a"), null);
+});
+
+Deno.test("retire() keeps the key of a profile that the server does not delete, says which, and goes on", async () => {
+  for (const kind of ["no-permission", "internal"] as const) {
+    const { api, disk, key } = node({ a: 1, b: 2 }, {
+      "system.deleteSystem": () => {
+        throw UyuniFault.of(kind, "no");
+      },
+    });
+    for (const id of ["a", "b", "gone"]) disk.put(`${PKI}/minions/${id}`, PEM_A);
+    const reason = "the server does not delete: a, b";
+    assert.deepEqual(await api.retire(scope, ["a", "b", "gone"]), { ok: false, reason });
+    assert.deepEqual(["a", "b", "gone"].map((id) => key("minions", id)), [PEM_A, PEM_A, null]);
+  }
+});
+
+Deno.test("retire() comes again when the server does not answer, or when it is stopped", async () => {
+  const down = node({ a: 1 }, {
+    "system.deleteSystem": () => {
+      throw new Error("down");
     },
   });
-  disk.put(`${PKI}/minions/a`, PEM_A);
-  assert.deepEqual(await api.retire(scope, ["a"]), { ok: false, reason: "the server does not delete: a" });
-  assert.equal(key("minions", "a"), PEM_A);
+  await assert.rejects(down.api.retire(scope, ["a"]), (error) => isSalarError(error, "unavailable"));
+  const stopped = realScope({ name: "test", signal: AbortSignal.abort() });
+  await assert.rejects(
+    node({ a: 1 }).api.retire(stopped, ["a"]),
+    (error) => isSalarError(error, "cancelled"),
+  );
 });
 
 Deno.test("faults that may pass are told from those that stay", async () => {

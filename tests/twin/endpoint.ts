@@ -9,13 +9,13 @@ import { UyuniFault } from "../../lib/uyuni/faults.ts";
 import { readCall, writeFault, writeResult, XmlRpcError } from "../../lib/uyuni/xmlrpc.ts";
 import type { XmlRpcCall, XmlRpcValue } from "../../lib/uyuni/xmlrpc.ts";
 import { HANDLERS } from "./calls.ts";
-import { findOne, type TwinDb } from "./db.ts";
+import { findOne } from "./db.ts";
 import type { CallContext, Handler } from "./handler.ts";
 import { type Argument, choose, LoggedIn } from "./overloads.ts";
 import { isSessionKey, type User } from "./sessions.ts";
 
 /** All of a call's context that does not change from call to call. */
-export type Server = Omit<CallContext, "tx" | "nowMs" | "afterwards"> & { db: TwinDb; nowMs: () => number };
+export type Server = Omit<CallContext, "tx" | "nowMs" | "afterwards"> & { nowMs: () => number };
 
 const PATHS: ReadonlySet<string> = new Set(["/rpc/api", "/rhn/rpc/api"]);
 /** Names that may be called by a user that may only read. */

@@ -2,7 +2,7 @@
 import { UyuniFault } from "../../lib/uyuni/faults.ts";
 import { XmlRpcDate } from "../../lib/uyuni/xmlrpc.ts";
 import type { XmlRpcStruct, XmlRpcValue } from "../../lib/uyuni/xmlrpc.ts";
-import { findOne, type TwinTx } from "./db.ts";
+import { findOne, type TwinDb, type TwinTx } from "./db.ts";
 import type { MinionKeys } from "./minion_keys.ts";
 import type { Overload } from "./overloads.ts";
 import type { Sessions, User } from "./sessions.ts";
@@ -27,6 +27,9 @@ export interface CallContext {
   sessions: Sessions;
   /** Something outside the database that is to happen once the call is committed. */
   afterwards(work: () => Promise<unknown>): void;
+  /** Work for the server's queue: begun after the answer, whatever that is; see `twin.ts`. */
+  enqueue(work: () => Promise<unknown>): void;
+  db: TwinDb;
 }
 
 export interface Handler {

@@ -198,24 +198,29 @@ async function deleteSystem(context: CallContext, user: User, sid: number): Prom
   return 1;
 }
 
+/** Uyuni queues them, each to be deleted in a transaction of its own; those it will not delete are told at once. */
 async function deleteSystems(
-  context: CallContext,
+  { tx, db, keys, enqueue }: CallContext,
   user: User,
   sids: readonly XmlRpcValue[],
 ): Promise<XmlRpcValue> {
   const missing: XmlRpcValue[] = [];
   for (const sid of sids) {
-    const server = typeof sid === "number" ? await findOne(context.tx, "rhnServer", { id: sid }) : null;
-    if (server?.org_id === user.org_id) await deleteSystem(context, user, server.id);
-    else missing.push(sid);
+    const server = typeof sid === "number" ? await findOne(tx, "rhnServer", { id: sid }) : null;
+    if (server?.org_id !== user.org_id) {
+      missing.push(sid);
+      continue;
+    }
+    enqueue(async () => {
+      const minionId = await db.transaction((tx) => deleteServer(tx, server.id));
+      if (minionId !== null) await keys.delete(minionId);
+    });
   }
-  if (missing.length > 0) {
-    throw UyuniFault.of(
-      "systems-not-deleted",
-      `The following systems were NOT deleted: \n${missing.join("\n")}`,
-    );
-  }
-  return 1;
+  if (missing.length === 0) return 1;
+  throw UyuniFault.of(
+    "systems-not-deleted",
+    `The following systems were NOT deleted: \n${missing.join("\n")}`,
+  );
 }
 
 function checkCleanup(type: string): void {

@@ -40,6 +40,8 @@ export interface Twin {
   registerMinion(minion: Minion): Promise<Registration>;
   /** A job return or ping of a minion came in; false for one that is not registered. */
   checkin(minionId: string): Promise<boolean>;
+  /** Resolves once the queue is empty: what calls such as `deleteSystems` leave to be done later. */
+  idle(): Promise<void>;
   /** Registers each minion whose start event comes by, until the events end. */
   watchSalt(events: AsyncIterable<SaltEvent>, options?: WatchOptions): Promise<void>;
 }
@@ -57,13 +59,20 @@ export interface WatchOptions {
 
 const EVENT_ATTEMPTS_MAX = 60;
 const EVENT_RETRY_MS = 500;
+/** Between an answer and what it left to be done, and between two such pieces of work. */
+const QUEUE_MS = 20;
 
 const VERSION: TwinVersion = { api: "29", system: "2026.07 Uyuni", product: "Uyuni" };
 
 export function twin(options: TwinOptions): Twin {
   const { db, keys = memoryKeys(), nowMs = Date.now, channels = [] } = options;
+  let queue: Promise<unknown> = Promise.resolve();
   const server: Server = {
     db,
+    enqueue(work) {
+      queue = queue.then(() => new Promise((resolve) => setTimeout(resolve, QUEUE_MS)))
+        .then(work).catch(() => {}); // nobody is told: Uyuni writes a log
+    },
     keys,
     nowMs,
     sessions: sessions({ nowMs, secret: options.sessionSecret }),
@@ -89,6 +98,7 @@ export function twin(options: TwinOptions): Twin {
         if (minion !== null) await checkIn(tx, minion.server_id, nowMs());
         return minion !== null;
       }),
+    idle: async () => void await queue,
     async watchSalt(events, { machineIdOf, onRegistration } = {}) {
       for await (const { tag, data } of events) {
         const minionId = /^salt\/minion\/([^/]+)\/start$/.exec(tag)?.[1];

@@ -113,15 +113,30 @@ Deno.test("registerMinion() gives the twin's channels to new systems only", asyn
   assert.equal(await subscribed(), 0);
 });
 
-Deno.test("a call that fails leaves nothing behind", async () => {
+Deno.test("deleteSystems() queues what it may delete, and names the rest", async () => {
   const node = await seeded();
   const uyuni = client(node);
-  await node.registerMinion({ minionId: "a", machineId: "m" });
+  for (const id of ["a", "b"]) {
+    await node.keys.preseed(id, "key");
+    await node.registerMinion({ minionId: id, machineId: id });
+  }
   await rejectsFault(
     "systems-not-deleted",
     uyuni.call("system.deleteSystems", [FIRST_SYSTEM, 7], "NO_CLEANUP"),
   );
-  assert.deepEqual(await uyuni.call("system.getMinionIdMap"), { a: FIRST_SYSTEM });
+  assert.deepEqual(
+    await uyuni.call("system.getMinionIdMap"),
+    { a: FIRST_SYSTEM, b: FIRST_SYSTEM + 1 },
+    "not yet",
+  );
+  await node.idle();
+  assert.deepEqual(await uyuni.call("system.getMinionIdMap"), { b: FIRST_SYSTEM + 1 });
+  assert.equal(await uyuni.call("system.deleteSystems", [FIRST_SYSTEM + 1]), 1);
+  await node.idle();
+  assert.deepEqual([await uyuni.call("system.getMinionIdMap"), await uyuni.call("saltkey.acceptedList")], [
+    {},
+    [],
+  ]);
 });
 
 Deno.test("deleteSystem() takes the profile, its rows and the key away", async () => {
