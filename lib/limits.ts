@@ -74,6 +74,8 @@ export const HEALTH_WAIT_MS = 2_000;
 /** When somebody whose request or message met the end of a replica may ask another one. */
 export const DRAIN_RETRY_MS = 0;
 export const HTTP_RETRY_AFTER_MS = 1_000;
+/** How often a port is taken again that was lost because no file descriptor was left. */
+export const HTTP_LISTEN_MS = 1_000;
 /** Inputs that wait for their batch, in batches; the bus holds back what comes meanwhile. */
 export const BATCHES_WAITING_MAX = 4;
 /** Messages of a batch that are opened in one turn of the event loop: some 15 ms of signatures. */

@@ -20,7 +20,7 @@ export interface Admitted {
 
 /** @throws `unauthenticated`, `forbidden`, `too-large`. */
 export async function admit(context: Context, trust: Trust, role: Role, request: Request): Promise<Admitted> {
-  if (role === "public") return { principal: PUBLIC, body: await readBody(request) };
+  if (role === "public") return { principal: PUBLIC, body: await readBody(context, request) };
 
   const header = request.headers.get("authorization") ?? "";
   const bearer = /^bearer +(\S+)$/i.exec(header)?.[1];
@@ -28,10 +28,10 @@ export async function admit(context: Context, trust: Trust, role: Role, request:
     const principal = await trust.token(context, bearer);
     if (principal === null) throw refusal("its token is unknown, expired or revoked");
     requireRole(principal, role);
-    return { principal, body: await readBody(request) };
+    return { principal, body: await readBody(context, request) };
   }
   if (header.startsWith("Salar-Proof ")) {
-    const body = await readBody(request); // the proof is over it
+    const body = await readBody(context, request); // the proof is over it
     const { pathname, search } = new URL(request.url);
     const principal = await trust.proof(context, header, {
       method: request.method,
@@ -64,8 +64,8 @@ function refusal(state: string): SalarError {
   return new SalarError("unauthenticated", `Cannot accept request: ${state}`);
 }
 
-/** A3. @throws `too-large` */
-async function readBody(request: Request): Promise<Uint8Array<ArrayBuffer>> {
+/** A3, and not beyond the time of the request: who trickles a body is answered, and the rest is not kept. @throws `too-large` */
+async function readBody({ scope }: Context, request: Request): Promise<Uint8Array<ArrayBuffer>> {
   if (Number(request.headers.get("content-length") ?? 0) > HTTP_BODY_BYTES_MAX) throw tooLarge();
   if (request.body === null) return new Uint8Array(0);
   const chunks: Uint8Array[] = [];
@@ -73,6 +73,7 @@ async function readBody(request: Request): Promise<Uint8Array<ArrayBuffer>> {
   for await (const chunk of request.body) { // leaving the loop cancels the rest
     size += chunk.length;
     if (size > HTTP_BODY_BYTES_MAX) throw tooLarge();
+    if (scope.signal.aborted) throw refusal("it was given up before its body was whole"); // nobody waits for this
     chunks.push(chunk);
   }
   const body = new Uint8Array(size);

@@ -97,7 +97,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
   let listening: Listening | null = null;
   try {
     await intake.open();
-    listening = http === null ? null : listen(http, fetch);
+    listening = http === null ? null : listen(place.scope, log, http, fetch);
   } catch (error) {
     stopping.abort();
     ending.abort(); // half a host is none: what was started ends

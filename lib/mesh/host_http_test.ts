@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { z } from "zod";
 import { ERROR_CODES, type ErrorCode, SalarError } from "../errors.ts";
-import { HTTP_BODY_BYTES_MAX } from "../limits.ts";
+import { HANDLER_MS_MAX, HTTP_BODY_BYTES_MAX } from "../limits.ts";
 import { proveRequest } from "../secure/proof.ts";
 import { again, done, type Outcome, type Role } from "./handler.ts";
 import type { Host } from "./host.ts";
 import { type RawRoute, type Route, route, tagged } from "./route.ts";
 import { clusterKey, meshFunction, nodeKey, type Rig, strangerKey, systemKey, testRig } from "./testing.ts";
+import { TestingClock } from "./testing_clock.ts";
 
 const Text = z.object({ text: z.string() });
 
@@ -270,6 +271,31 @@ Deno.test("a body of one byte over the limit is 413, with and without its length
     assert.equal(await codeOf(await send(full + " ")), "too-large");
     assert.equal((await send(new Blob([full, " "]).stream())).status, 413);
   });
+});
+
+Deno.test("a body that trickles in is answered with 504 after HANDLER_MS_MAX, and not read on", async () => {
+  const clock = new TestingClock();
+  const scope = clock.scope({ name: "test" });
+  const rig = testRig(scope);
+  const host = await rig.start([meshFunction({ routes: [zoneRoute] })]);
+  let cancelled = false;
+  const body = new ReadableStream({
+    async pull(controller) {
+      await scope.sleep(1_000);
+      controller.enqueue(new Uint8Array([0x20]));
+    },
+    cancel: () => void (cancelled = true),
+  });
+  const answering = askHost(host, "/v1/zones/a", { method: "POST", as: "operator", body });
+  await clock.advance(HANDLER_MS_MAX - 2_000);
+  assert.equal(await Promise.race([answering, Promise.resolve("not yet")]), "not yet");
+  await clock.advance(3_000);
+  assert.equal(await codeOf(await answering), "deadline");
+  await clock.advance(2_000);
+  assert.ok(cancelled);
+  const ending = rig.end();
+  await clock.advance(1_000);
+  await ending;
 });
 
 Deno.test("unknown paths are 404, wrong methods 405 with what is allowed, HEAD answers without a body", async () => {

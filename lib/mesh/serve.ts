@@ -1,5 +1,15 @@
-/** The listening half of a host: `Deno.serve`, which makes OpenTelemetry spans of requests by itself. */
+/**
+ * The listening half of a host: `Deno.serve`, which makes OpenTelemetry spans of requests by itself.
+ *
+ * L1. It listens until `shutdown`. Without file descriptors left the system refuses to accept, which ends `Deno.serve` and,
+ *     unheard, the process: here the requests under way go on, and the port is taken again every HTTP_LISTEN_MS.
+ * L2. Deno sets no limit to how long a request's head may take or how many connections there are. A host that strangers
+ *     can reach stands behind a proxy that does: deploy/haproxy.
+ */
 import { messageOf, SalarError } from "../errors.ts";
+import { HTTP_LISTEN_MS } from "../limits.ts";
+import type { Log } from "../log.ts";
+import type { Scope } from "../seams.ts";
 
 export interface Listen {
   hostname: string;
@@ -15,29 +25,56 @@ export interface Listening {
   shutdown(): Promise<void>;
 }
 
+type Answering = (request: Request) => Promise<Response>;
+type Server = Deno.HttpServer<Deno.NetAddr>;
+
 /** @throws {SalarError} `bad-config` when it cannot listen there. */
-export function listen(
-  { hostname, port, tls }: Listen,
-  answer: (request: Request) => Promise<Response>,
-): Listening {
-  const server = serve({ hostname, port, onListen: () => {}, ...tls }, answer);
-  const host = server.addr.hostname.includes(":") ? `[${server.addr.hostname}]` : server.addr.hostname;
+export function listen(scope: Scope, log: Log, listen: Listen, answer: Answering): Listening {
+  let server = serve(listen, answer);
   let ending: Promise<void> | null = null;
+  const closing = new AbortController();
+  const life = scope.child("listener", closing.signal);
+  const { hostname, port } = server.addr;
+
+  const listenAgain = async (): Promise<Server> => {
+    for (;;) { // L1: until the end of its scope
+      await life.sleep(HTTP_LISTEN_MS);
+      try {
+        return serve({ ...listen, port }, answer);
+      } catch (error) {
+        log.warn("not listening", { error });
+      }
+    }
+  };
+  life.spawn("listener", async () => {
+    while (!closing.signal.aborted) {
+      try {
+        return await server.finished;
+      } catch (error) {
+        log.error("listener ended", { error });
+      }
+      server = await listenAgain();
+      log.info("listening again", { port });
+    }
+  });
+
+  const host = hostname.includes(":") ? `[${hostname}]` : hostname;
   return {
-    url: `${tls === undefined ? "http" : "https"}://${host}:${server.addr.port}`,
-    shutdown: () => ending ??= server.shutdown(),
+    url: `${listen.tls === undefined ? "http" : "https"}://${host}:${port}`,
+    shutdown() {
+      closing.abort();
+      return ending ??= server.shutdown();
+    },
   };
 }
 
-function serve(
-  options: Deno.ServeTcpOptions,
-  answer: (request: Request) => Promise<Response>,
-): Deno.HttpServer<Deno.NetAddr> {
+function serve({ hostname, port, tls }: Listen, answer: Answering): Server {
   try {
-    return Deno.serve(options, answer);
+    return Deno.serve({ hostname, port, onListen: () => {}, ...tls }, answer);
   } catch (cause) {
-    const action = `Cannot listen on ${options.hostname} port ${options.port}`;
-    throw new SalarError("bad-config", `${action}: ${reasonOf(cause)}`, { cause });
+    throw new SalarError("bad-config", `Cannot listen on ${hostname} port ${port}: ${reasonOf(cause)}`, {
+      cause,
+    });
   }
 }
 

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { silentLog } from "../log.ts";
 import { realScope } from "./real_scope.ts";
 import { listen } from "./serve.ts";
 import { meshFunction, testRig } from "./testing.ts";
@@ -48,7 +49,12 @@ Deno.test("a host lives through hostile headers and requests that are none", asy
 });
 
 Deno.test("listen() names its address and shuts down while connections are idle", async () => {
-  const listening = listen({ hostname: "127.0.0.1", port: 0 }, () => Promise.resolve(new Response("hi")));
+  const listening = listen(
+    scope,
+    silentLog,
+    { hostname: "127.0.0.1", port: 0 },
+    () => Promise.resolve(new Response("hi")),
+  );
   assert.match(listening.url, /^http:\/\/127\.0\.0\.1:\d+$/);
   assert.equal(await (await fetch(listening.url)).text(), "hi"); // its connection stays open, idle
   await scope.timeout(5_000, () => listening.shutdown());

@@ -24,6 +24,8 @@ export interface FunctionsOptions {
   env?: Record<string, string>;
   /** @default 0, a free one */
   port?: number;
+  /** File descriptors that it may have. @default what this process may have */
+  filesMax?: number;
 }
 
 /** Starts it on 127.0.0.1. @throws when it is not up within UP_MS, with its log. */
@@ -68,10 +70,13 @@ export async function refusedStart(options: FunctionsOptions): Promise<{ code: n
   return { code, said: new TextDecoder().decode(stderr) };
 }
 
-function spawn(folder: PartFolder, { args = [], env = {}, port = 0 }: FunctionsOptions): Deno.ChildProcess {
-  return new Deno.Command(Deno.execPath(), {
+function spawn(folder: PartFolder, options: FunctionsOptions): Deno.ChildProcess {
+  const { args = [], env = {}, port = 0, filesMax } = options;
+  const limits = filesMax === undefined ? "" : `ulimit -n ${filesMax}; `;
+  return new Deno.Command("sh", {
     args: [
-      ...["run", "--quiet", "--no-prompt", "-P=functions", `--allow-write=${folder.path}`],
+      ...["-c", `${limits}exec "$@"`, "sh"],
+      ...[Deno.execPath(), "run", "--quiet", "--no-prompt", "-P=functions", `--allow-write=${folder.path}`],
       ...[`${ROOT}functions/main.ts`, "run"],
       ...["--data-folder", `${folder.path}/data`, "--http-port", `${port}`, ...args],
     ],
