@@ -196,14 +196,11 @@ function troubleOf(error: unknown, what: string): { wait: WaitKind; lost: boolea
   }
   if (!(error instanceof RpcError)) throw error;
   if (OTHER_CLUSTER.test(text)) throw new TikvError("wrong-cluster", `${what}: ${text}`, { cause: error });
-  switch (error.status) {
-    case GrpcStatus.unimplemented:
-      throw new TikvError("unsupported", `${what}: ${text}`, { cause: error });
-    case GrpcStatus.resourceExhausted:
-      return { wait: "placementCall", lost: false };
-    default:
-      return { wait: NOT_LEADER.test(text) ? "members" : "placementCall", lost: true };
+  if (error.status === GrpcStatus.unimplemented) {
+    throw new TikvError("unsupported", `${what}: ${text}`, { cause: error });
   }
+  const limited = error.status === GrpcStatus.resourceExhausted;
+  return { wait: limited ? "placementCall" : "members", lost: !limited };
 }
 
 function isWrongCluster(error: unknown): boolean {
