@@ -1,5 +1,6 @@
 /** Whether the cluster would serve a request now. */
 import type { Core } from "./client_core.ts";
+import { GrpcStatus, RpcError } from "./errors.ts";
 import { inParallel } from "./grouping.ts";
 import { BATCHES_AT_ONCE_MAX, BUDGET_MS, HEALTH_CALL_MS } from "./limits.ts";
 import { HealthStatus } from "./messages_kv.ts";
@@ -30,11 +31,18 @@ export async function checkHealth(core: Core, wire: Wire, signal: AbortSignal | 
   const stores: StoreHealth[] = [];
   const known = (await core.placement.stores(op)).filter(({ state }) => state !== StoreState.tombstone);
   await inParallel(known, BATCHES_AT_ONCE_MAX, async ({ id, address, version }) => {
-    const asking = wire.call(address, Store.health, { service: "" }, { timeoutMs: HEALTH_CALL_MS, signal });
-    const serving = await asking.then(({ status }) => status === HealthStatus.serving, () => false);
+    stores.push({ id, address, version, serving: await serves(wire, address, signal) });
     op.throwIfAborted();
-    stores.push({ id, address, version, serving });
   });
   stores.sort((a, b) => a.id < b.id ? -1 : 1);
   return { clusterId: core.placement.clusterId, nowMs: physicalMs(now), stores };
+}
+
+async function serves(wire: Wire, address: string, signal: AbortSignal | undefined): Promise<boolean> {
+  const options = { timeoutMs: HEALTH_CALL_MS, signal };
+  try {
+    return (await wire.call(address, Store.health, { service: "" }, options)).status === HealthStatus.serving;
+  } catch (error) {
+    return error instanceof RpcError && error.status === GrpcStatus.unimplemented; // it answers, after all
+  }
 }

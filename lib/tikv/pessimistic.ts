@@ -151,10 +151,7 @@ export class PessimisticLocks {
       const reply = await regions.send(region, Kv.pessimisticLock, request, options);
       if (reply === null) return false;
       if (reply.errors.length === 0) {
-        items.forEach((key, at) => {
-          const absent = reply.notFounds[at] ?? reply.values[at] === undefined;
-          values.set(keyText(key), absent ? null : reply.values[at] ?? null);
-        });
+        items.forEach((key, at) => values.set(keyText(key), valueAt(reply, at)));
         return true;
       }
       await this.#settle(reply.errors, attempt, forUpdateTs, op);
@@ -185,6 +182,16 @@ export class PessimisticLocks {
     const keyOf = (key: Uint8Array) => key;
     return { regions: this.#core.regions, op, keyOf, bytesOf: (key) => key.length };
   }
+}
+
+/** Old stores do not say which keys are absent, and give them an empty value. */
+function valueAt(
+  { values, notFounds }: { values: Uint8Array[]; notFounds: boolean[] },
+  at: number,
+): Uint8Array | null {
+  const value = values[at] ?? null;
+  const absent = notFounds[at] ?? value?.length === 0;
+  return absent ? null : value;
 }
 
 interface Attempt {
