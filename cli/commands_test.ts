@@ -4,6 +4,7 @@ import { ADMIN_LOOK_BACK_MS, ADMIN_WATCH_MS, CLOCK_SKEW_MS_MAX } from "../lib/li
 import { Lanes } from "../lib/mesh/lanes.ts";
 import { EXIT } from "./exit.ts";
 import { type TestCluster, withCluster } from "./testing_cluster.ts";
+import { Nodes, NodeView, Systems, SystemView, Zone } from "../tests/integration/director_replies.ts";
 
 /** The table without what is random in it: fingerprints and ids. */
 function still(text: string): string {
@@ -54,9 +55,12 @@ SYSTEMS   3
 Deno.test("--json prints exactly what the API answers", async () => {
   await withCluster(async ({ rig, salar, nodes }) => {
     const printed = async (...args: string[]) => JSON.parse((await salar([...args, "--json"])).stdout);
-    assert.deepEqual(await printed("nodes", "list"), await rig.must("GET", "/v1/nodes"));
-    assert.deepEqual(await printed("node", "show", "a1"), await rig.must("GET", `/v1/nodes/${nodes.a1.fp}`));
-    assert.deepEqual(await printed("systems", "list"), await rig.must("GET", "/v1/systems"));
+    assert.deepEqual(await printed("nodes", "list"), await rig.ask(Nodes, "GET", "/v1/nodes"));
+    assert.deepEqual(
+      await printed("node", "show", "a1"),
+      await rig.ask(NodeView, "GET", `/v1/nodes/${nodes.a1.fp}`),
+    );
+    assert.deepEqual(await printed("systems", "list"), await rig.ask(Systems, "GET", "/v1/systems"));
   });
 });
 
@@ -106,7 +110,7 @@ Deno.test("a system is named by id, minion id or name", async () => {
 Deno.test("zones: add, update, remove; an option that is not given changes nothing", async () => {
   await withCluster(async ({ rig, salar }) => {
     const zone = async () => {
-      const { description, fallback } = await rig.must("GET", "/v1/zones/c");
+      const { description, fallback } = await rig.ask(Zone, "GET", "/v1/zones/c");
       return [description, fallback];
     };
     const { stdout, stderr } = await salar([
@@ -133,7 +137,7 @@ Deno.test("zones: add, update, remove; an option that is not given changes nothi
 
 Deno.test("nodes: cordon, uncordon, update, remove", async () => {
   await withCluster(async ({ rig, salar, nodes: { b1 } }) => {
-    const node = () => rig.must("GET", `/v1/nodes/${b1.fp}`);
+    const node = () => rig.ask(NodeView, "GET", `/v1/nodes/${b1.fp}`);
     assert.match(
       (await salar(["node", "cordon", "b1", "--why", "disks"])).stderr,
       /^Node b1\.example is cordoned\.$/m,
@@ -149,7 +153,7 @@ Deno.test("nodes: cordon, uncordon, update, remove", async () => {
 
 Deno.test("systems: pin and unpin", async () => {
   await withCluster(async ({ rig, salar, nodes, systems: [system] }) => {
-    const pin = async () => (await rig.must("GET", `/v1/systems/${system?.id}`)).pin;
+    const pin = async () => (await rig.ask(SystemView, "GET", `/v1/systems/${system?.id}`)).pin;
     assert.match((await salar(["system", "pin", "s0", "a2"])).stderr, /is pinned/);
     assert.equal(await pin(), nodes.a2.fp);
     assert.equal((await salar(["system", "unpin", "s0"])).exit, EXIT.ok);

@@ -3,6 +3,7 @@ import { ADMIN_SILENT_MS_MAX } from "../lib/limits.ts";
 import { EXIT } from "./exit.ts";
 import { problem } from "./testing.ts";
 import { withCluster } from "./testing_cluster.ts";
+import { NodeView, Plan, Plans, SystemView } from "../tests/integration/director_replies.ts";
 
 Deno.test("drain asks after the preview, moves on yes, and ends with the plan", async () => {
   await withCluster(async ({ rig, salar, step, nodes: { a1 } }) => {
@@ -20,7 +21,7 @@ Deno.test("drain asks after the preview, moves on yes, and ends with the plan", 
     assert.match(stderr, /\S+ {2}done {2}\[#{24}\] {2}3\/3 there\n$/);
     assert.ok(stderr.includes("\r\x1b[2K"), "the line is written over");
     assert.match(stdout, /^PLAN .*\n\S+ +drain +a1\.example +done +3\/3 +0 +0 +0 /);
-    const node = await rig.must("GET", `/v1/nodes/${a1.fp}`);
+    const node = await rig.ask(NodeView, "GET", `/v1/nodes/${a1.fp}`);
     assert.deepEqual([node.state, node.placed], ["drained", 0]);
   });
 });
@@ -38,8 +39,8 @@ Deno.test("drain changes nothing on no, on --dry-run, and where nobody can be as
     const nobody = await salar(["node", "drain", "a1"]);
     assert.deepEqual([nobody.exit, nobody.stdout], [EXIT.usage, ""]);
     assert.match(nobody.stderr, /give --yes or --dry-run/);
-    assert.equal((await rig.must("GET", `/v1/nodes/${a1.fp}`)).state, "accepted");
-    assert.deepEqual((await rig.must("GET", "/v1/plans")).items, []);
+    assert.equal((await rig.ask(NodeView, "GET", `/v1/nodes/${a1.fp}`)).state, "accepted");
+    assert.deepEqual((await rig.ask(Plans, "GET", "/v1/plans")).items, []);
   });
 });
 
@@ -85,7 +86,8 @@ Deno.test("Ctrl-C ends the watching, not the plan, and says how to go on", async
       sleep: () => Promise.resolve(ending.abort()),
     });
     assert.equal(exit, EXIT.interrupted);
-    const { items: [plan] } = await rig.must("GET", "/v1/plans");
+    const [plan] = (await rig.ask(Plans, "GET", "/v1/plans")).items;
+    assert.ok(plan);
     for (const command of ["watch", "pause", "cancel"]) {
       assert.ok(stderr.includes(`salar plans ${command} ${plan.id}`));
     }
@@ -126,7 +128,7 @@ Deno.test("systems move goes where it is told, or says where it would go", async
     assert.equal((await salar(["system", "move", "s0", "--dry-run"])).stdout, "a2.example\n");
     const { exit, stderr } = await salar(["system", "move", "s0", "--to", "b1"], { sleep: () => step() });
     assert.equal(exit, EXIT.ok, stderr);
-    assert.equal((await rig.must("GET", `/v1/systems/${system?.id}`)).node, b1.fp);
+    assert.equal((await rig.ask(SystemView, "GET", `/v1/systems/${system?.id}`)).node, b1.fp);
   });
 });
 
@@ -134,7 +136,7 @@ Deno.test("plans: list, moves, budget, pause, resume, cancel", async () => {
   await withCluster(async ({ rig, salar }) => {
     const id = (await salar(["node", "drain", "a1", "--yes", "--no-wait", "--per-node", "2"])).stdout.trim();
     await rig.tick("advance");
-    const plan = () => rig.must("GET", `/v1/plans/${id}`);
+    const plan = () => rig.ask(Plan, "GET", `/v1/plans/${id}`);
     assert.deepEqual((await plan()).budget, { perNode: 2, perZone: 100 });
     assert.equal((await salar(["plan", "budget", id, "--per-zone", "5"])).exit, EXIT.ok);
     assert.deepEqual((await plan()).budget, { perNode: 2, perZone: 5 }, "what is not given stays");

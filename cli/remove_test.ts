@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { NODE_GRACE_MS } from "../lib/limits.ts";
 import { EXIT } from "./exit.ts";
 import { type TestCluster, withCluster } from "./testing_cluster.ts";
+import { NodeView, Systems } from "../tests/integration/director_replies.ts";
 
 /** a1 is dead, with three systems that have an agent and one that has none. */
 async function kill({ rig, nodes: { a1, a2, b1 } }: TestCluster): Promise<() => Promise<string>> {
@@ -9,7 +10,7 @@ async function kill({ rig, nodes: { a1, a2, b1 } }: TestCluster): Promise<() => 
   rig.later(NODE_GRACE_MS);
   for (const node of [a2, b1]) await node.beat();
   await rig.tick("watch");
-  return async () => (await rig.must("GET", `/v1/nodes/${a1.fp}`)).state;
+  return async () => (await rig.ask(NodeView, "GET", `/v1/nodes/${a1.fp}`)).state;
 }
 
 Deno.test("remove --force shows what would be forgotten, and removes once the name is typed", async () => {
@@ -35,7 +36,7 @@ Deno.test("remove --force shows what would be forgotten, and removes once the na
     assert.match(yes.stderr, /Node a1\.example is removed\.\n$/);
     assert.equal(await stateOf(), "removed");
     await rig.tick("watch");
-    assert.deepEqual((await rig.must("GET", "/v1/systems?state=deleted")).items.length, 1);
+    assert.deepEqual((await rig.ask(Systems, "GET", "/v1/systems?state=deleted")).items.length, 1);
   });
 });
 

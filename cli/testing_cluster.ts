@@ -2,7 +2,7 @@
 import { clientBind } from "../functions/client-bind/client_bind.ts";
 import { director } from "../functions/director/director.ts";
 import { nodeEvents } from "../functions/node-events/node_events.ts";
-import { ClusterRig, type TestNode, type TestSystem } from "../lib/cluster/testing.ts";
+import { ClusterRig, Minted, type TestNode, type TestSystem } from "../lib/cluster/testing.ts";
 import { FarSide, systemsOn } from "../tests/integration/director_support.ts";
 import { type Ran, run, type TestOptions, TOKEN_FILE } from "./testing.ts";
 
@@ -26,7 +26,7 @@ export async function withCluster(test: (cluster: TestCluster) => Promise<void>)
       b1: await rig.node("b1.example", { zone: "b", master: "b1" }),
     };
     const systems = await systemsOn(rig, { ...nodes.a1, master: "a1" }, 3, { zone: "a" });
-    const { token } = await rig.must("POST", "/v1/tokens", { name: "test", role: "admin" });
+    const { token } = await rig.ask(Minted, "POST", "/v1/tokens", { name: "test", role: "admin" });
     const far = new FarSide(Object.values(nodes), systems);
     await test({
       rig,

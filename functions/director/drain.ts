@@ -25,7 +25,7 @@ import { type ClusterPlacer, readPlacer } from "./placing.ts";
 import { enterPlanState, putNewPlan, putPlan } from "./plan_records.ts";
 import { asked, FpParams, requireRevision, Why } from "./shapes.ts";
 
-const Preview = z.object({
+export const DrainPreview = z.object({
   node: Fp,
   total: z.int(),
   /** How many systems each target would take. */
@@ -52,7 +52,7 @@ const drain = route({
   summary: "Move every system off a node; of a lost node: recover its systems elsewhere",
   params: FpParams,
   body: DrainBody,
-  reply: z.object({ plan: Plan.nullable(), preview: Preview.nullable() }),
+  reply: z.object({ plan: Plan.nullable(), preview: DrainPreview.nullable() }),
   status: 202,
   async run(context, input) {
     const { fp } = input.params;
@@ -122,12 +122,12 @@ export async function openPlans(tx: Read): Promise<Plan[]> {
   return open.filter((plan) => plan !== null);
 }
 
-async function preview({ store, scope }: Context, fp: string): Promise<z.infer<typeof Preview>> {
+async function preview({ store, scope }: Context, fp: string): Promise<z.infer<typeof DrainPreview>> {
   return await store.read(scope, async (tx) => {
     const node = await nodeByFp(tx, fp);
     next(nodeMachine, node.state, "drain", `node "${node.name}"`); // what cannot begin has no preview
     const cluster = await readPlacer(tx, { leaving: [fp] });
-    const result: z.infer<typeof Preview> = {
+    const result: z.infer<typeof DrainPreview> = {
       node: fp,
       total: 0,
       targets: [],

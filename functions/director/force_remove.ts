@@ -25,7 +25,7 @@ import { batchOn } from "./drain.ts";
 import { enterNodeState, NodeView, viewOf } from "./nodes.ts";
 import { asked, FpParams, requireRevision, Why } from "./shapes.ts";
 
-const Preview = z.object({
+export const ForcePreview = z.object({
   forgotten: z.int().describe("Systems without a client agent: the cluster forgets them"),
   named: z.array(z.object({ system: ClusterId, name: z.string() })).describe("The first of those forgotten"),
   placedAnew: z.int().describe("Systems with a client agent: they are placed on other nodes"),
@@ -44,7 +44,7 @@ export const forceRemove = route({
     dryRun: z.boolean().default(false).describe("Tell what would be forgotten, and change nothing"),
     why: Why,
   }),
-  reply: z.object({ node: NodeView, preview: Preview.nullable() }),
+  reply: z.object({ node: NodeView, preview: ForcePreview.nullable() }),
   async run(context, input) {
     const { fp } = input.params;
     const { dryRun, why } = input.body;
@@ -83,8 +83,8 @@ async function deadNode(tx: Read, fp: string, nowMs: number): Promise<Node> {
   return node;
 }
 
-async function preview(tx: Read, fp: string): Promise<z.infer<typeof Preview>> {
-  const found: z.infer<typeof Preview> = { forgotten: 0, named: [], placedAnew: 0, moving: 0 };
+async function preview(tx: Read, fp: string): Promise<z.infer<typeof ForcePreview>> {
+  const found: z.infer<typeof ForcePreview> = { forgotten: 0, named: [], placedAnew: 0, moving: 0 };
   let cursor: number | null = null;
   let owned = 0;
   do { // bounded by the systems of one node

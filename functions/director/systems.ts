@@ -91,7 +91,7 @@ async function pageAfter(
   return found.filter((system) => system !== null);
 }
 
-const SystemView = System.extend({
+export const SystemView = System.extend({
   beat: SystemBeatRecord.nullable().describe("Last sign of life of its client agent"),
   move: Move.nullable().describe("The move under way"),
 });

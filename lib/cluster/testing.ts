@@ -10,6 +10,7 @@ import type { Context } from "../mesh/context.ts";
 import type { MeshFunction } from "../mesh/function.ts";
 import { type Host, startHost } from "../mesh/host.ts";
 import { Lanes } from "../mesh/lanes.ts";
+import { ProblemDocument } from "../mesh/problem.ts";
 import { realCrypt } from "../mesh/real_crypt.ts";
 import { realProbe } from "../mesh/real_probe.ts";
 import { realScope } from "../mesh/real_scope.ts";
@@ -25,19 +26,33 @@ import { openSqliteStore } from "../store/sqlite.ts";
 import type { Read, Write } from "../store/store.ts";
 import { z } from "zod";
 import { credentials } from "./credentials.ts";
-import { Directives, type RowChange, STATEMENT_KINDS } from "./protocol.ts";
+import {
+  Directive,
+  Directives,
+  EnrolAnswer,
+  EnrolChallenge,
+  type RowChange,
+  STATEMENT_KINDS,
+} from "./protocol.ts";
 import { apiTokens, beats, rows } from "./records.ts";
 
 const PEOPLE = ["viewer", "operator", "admin"] as const;
 type Person = typeof PEOPLE[number];
 
-/** An answer, its body read. Tests know what they asked for, so its fields are looked up by name. */
+/** An answer, its body read; a schema or `problemIn` tells what it holds. */
 export interface Answer {
   status: number;
   headers: Headers;
-  // deno-lint-ignore no-explicit-any
-  body: any;
+  body: unknown;
 }
+
+/** Why an answer is a refusal. */
+export function problemIn({ body }: Answer): ProblemDocument {
+  return ProblemDocument.parse(body);
+}
+
+/** A new token: of people or for enrolment. */
+export const Minted = z.object({ id: z.string(), token: z.string() });
 
 export interface Ask {
   /** @default "admin"; null: nobody */
@@ -46,14 +61,7 @@ export interface Ask {
 }
 
 /** A directive as its recipient reads it. */
-export interface Told {
-  kind: string;
-  seq: number;
-  epoch: number;
-  exp: number;
-  // deno-lint-ignore no-explicit-any
-  body: any;
-}
+export type Told = Directive & { seq: number; epoch: number; exp: number };
 
 export interface TestNode {
   fp: string;
@@ -199,14 +207,18 @@ export class ClusterRig {
   }
 
   /** As `call`, and the answer must be a good one. */
-  // deno-lint-ignore no-explicit-any
-  async must(method: string, target: string, body?: unknown, ask: Ask = {}): Promise<any> {
+  async must(method: string, target: string, body?: unknown, ask: Ask = {}): Promise<unknown> {
     const answer = await this.call(method, target, body, ask);
     assert.ok(
       answer.status < 300,
       `${method} ${target} answers ${answer.status}: ${JSON.stringify(answer.body)}`,
     );
     return answer.body;
+  }
+
+  /** As `must`, and the answer is what `reply` says. */
+  async ask<T>(reply: z.ZodType<T>, method: string, target: string, body?: unknown): Promise<T> {
+    return reply.parse(await this.must(method, target, body));
   }
 
   async send(method: string, target: string, body: unknown, headers: Headers): Promise<Answer> {
@@ -231,14 +243,15 @@ export class ClusterRig {
   }
 
   async joinToken(kind: "node" | "system", zone: string, options = {}): Promise<string> {
-    return (await this.must("POST", "/v1/join-tokens", { kind, zone, ...options })).token;
+    return (await this.ask(Minted, "POST", "/v1/join-tokens", { kind, zone, ...options })).token;
   }
 
   /** An enrolment statement, sent: the answer as it is. */
   async enrol(kind: "node" | "system", key: Identity, body: Record<string, unknown>): Promise<Answer> {
-    const { body: challenge } = await this.call("GET", "/v1/enrol/challenge", undefined, { as: null });
+    const challenge = await this.call("GET", "/v1/enrol/challenge", undefined, { as: null });
+    const { nonce } = EnrolChallenge.parse(challenge.body);
     const identityKey = key.spki.toBase64();
-    const statement = this.#sign(key, `enrol.${kind}`, { nonce: challenge.nonce, identityKey, ...body }, "*");
+    const statement = this.#sign(key, `enrol.${kind}`, { nonce, identityKey, ...body }, "*");
     return await this.call("POST", `/v1/enrol/${kind}`, { statement }, { as: null });
   }
 
@@ -319,7 +332,9 @@ export class ClusterRig {
     const body = { ...systemFacts(name, key), token, ...facts };
     const { status, body: answer } = await this.enrol("system", key, body);
     assert.equal(status, 200, JSON.stringify(answer));
-    return this.systemOf({ machineId: body.machineId, minionId: body.minionId, id: answer.id }, key);
+    const { id } = EnrolAnswer.parse(answer);
+    assert.ok(id !== null);
+    return this.systemOf({ machineId: body.machineId, minionId: body.minionId, id }, key);
   }
 
   systemOf({ id, machineId, minionId }: Omit<Shown, "localId"> & { id: number }, key: Identity): TestSystem {
@@ -338,7 +353,7 @@ export class ClusterRig {
       directives: async (after = 0) => {
         const { status, body } = await ask("GET", `/v1/directives?after=${after}`);
         assert.equal(status, 200, JSON.stringify(body));
-        return body.directives.map((text: string) => this.#open(text, key.fp));
+        return Directives.parse(body).directives.map((text) => this.#open(text, key.fp));
       },
       report: ({ seq, epoch }, outcome, reason = "") =>
         ask("POST", "/v1/reports", { seq, epoch, plan: "", outcome, reason }),
@@ -364,7 +379,7 @@ export class ClusterRig {
       nowMs: this.nowMs(),
       sender: (kid) => kid === clusterKey.fp ? { spki: clusterKey.spki, role: "cluster" } : null,
     });
-    return { kind, seq, epoch, exp, body };
+    return { ...Directive.parse({ kind, body }), seq, epoch, exp };
   }
 }
 

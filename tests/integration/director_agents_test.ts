@@ -5,6 +5,9 @@ import { change } from "../../lib/cluster/change.ts";
 import { post } from "../../lib/cluster/outbox.ts";
 import { outboxHeads } from "../../lib/cluster/records.ts";
 import { clusterTest, FarSide, refusal, systemsOn } from "./director_support.ts";
+import { problemIn } from "../../lib/cluster/testing.ts";
+import { Directives } from "../../lib/cluster/protocol.ts";
+import { Events, SystemView } from "./director_replies.ts";
 
 clusterTest("a long poll is woken by a directive, and ends empty without one", async (rig) => {
   const [a, b] = [await rig.node("a"), await rig.node("b")];
@@ -19,7 +22,7 @@ clusterTest("a long poll is woken by a directive, and ends empty without one", a
   await rig.tick("advance");
   await new FarSide([b], []).nodesObey();
   const { body } = await poll;
-  assert.equal(body.directives.length, 1);
+  assert.equal(Directives.parse(body).directives.length, 1);
   assert.ok(rig.context.scope.monoMs() - startMs < LONG_POLL_MS, "the hint came before the wait was over");
 });
 
@@ -32,7 +35,7 @@ clusterTest(
       assert.deepEqual(refusal(await system.ask("GET", `/v1/directives${query}`)), [400, "bad-input"], query);
     }
     const far = await system.ask("GET", `/v1/directives?after=${Number.MAX_SAFE_INTEGER}`);
-    assert.deepEqual([far.status, far.body.directives], [200, []]);
+    assert.deepEqual([far.status, Directives.parse(far.body).directives], [200, []]);
   },
 );
 
@@ -65,8 +68,8 @@ clusterTest("what a node refuses for good is on record", async (rig) => {
     await post(c, node.fp, { kind: "directive.retire", body: { minionIds: ["m.example"] } });
   });
   await node.report(1, "refused", "no such profile");
-  const [event] = (await rig.must("GET", `/v1/events?target=node:${node.fp}`)).items;
-  assert.deepEqual([event.what, event.why], ["directive.retire.refused", "no such profile"]);
+  const [event] = (await rig.ask(Events, "GET", `/v1/events?target=node:${node.fp}`)).items;
+  assert.deepEqual([event?.what, event?.why], ["directive.retire.refused", "no such profile"]);
 });
 
 clusterTest("a system's sign of life is shown with it", async (rig) => {
@@ -74,11 +77,11 @@ clusterTest("a system's sign of life is shown with it", async (rig) => {
   assert.ok(system);
   const beat = { rttMs: 1.5, master: "a.example", epoch: 0 };
   assert.equal((await system.ask("POST", "/v1/beat", beat)).status, 200);
-  const shown = await rig.must("GET", `/v1/systems/${system.id}`);
-  assert.deepEqual(shown.beat, { v: 1, atMs: shown.beat.atMs, ...beat });
+  const shown = await rig.ask(SystemView, "GET", `/v1/systems/${system.id}`);
+  assert.deepEqual(shown.beat, { v: 1, atMs: shown.beat?.atMs, ...beat });
   assert.equal(shown.move, null);
   const wrong = await system.ask("POST", "/v1/beat", { ...beat, rttMs: -1 });
-  assert.deepEqual([wrong.status, wrong.body.problems[0].field], [400, "body.rttMs"]);
+  assert.deepEqual([wrong.status, problemIn(wrong).problems?.[0]?.field], [400, "body.rttMs"]);
 });
 
 clusterTest("an agent that nobody enrolled is nobody", async (rig) => {

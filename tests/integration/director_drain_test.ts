@@ -4,18 +4,21 @@ import { DIRECTIVE_MS, MOVE_MS_MAX, NODE_GRACE_MS, RETIRE_AFTER_MS } from "../..
 import { change } from "../../lib/cluster/change.ts";
 import { giveUp } from "../../lib/cluster/moving.ts";
 import { moves } from "../../lib/cluster/records.ts";
-import type { ClusterRig, TestNode } from "../../lib/cluster/testing.ts";
+import type { ClusterRig, TestNode, Told } from "../../lib/cluster/testing.ts";
 import { assertWhole } from "../../lib/cluster/testing_whole.ts";
 import { carryOut, clusterTest, FarSide, movesOf, placedOn, refusal, systemsOn } from "./director_support.ts";
+import { Begun, NodeView, Plan, Plans, Previewed, Systems, SystemView } from "./director_replies.ts";
 
 const path = (node: TestNode, action: string) => `/v1/nodes/${node.fp}/${action}`;
 
 async function drain(rig: ClusterRig, node: TestNode, options = {}): Promise<string> {
-  return (await rig.must("POST", path(node, "drain"), { why: "test", ...options })).plan.id;
+  return (await rig.ask(Begun, "POST", path(node, "drain"), { why: "test", ...options })).plan.id;
 }
 const stateOf = async (rig: ClusterRig, node: TestNode) =>
-  (await rig.must("GET", `/v1/nodes/${node.fp}`)).state;
-const planOf = (rig: ClusterRig, id: string) => rig.must("GET", `/v1/plans/${id}`);
+  (await rig.ask(NodeView, "GET", `/v1/nodes/${node.fp}`)).state;
+/** The system that a directive concerns. */
+const systemOf = (told: Told | undefined) => told !== undefined && "system" in told.body && told.body.system;
+const planOf = (rig: ClusterRig, id: string) => rig.ask(Plan, "GET", `/v1/plans/${id}`);
 const act = (rig: ClusterRig, plan: string, action: string) =>
   rig.must("POST", `/v1/plans/${plan}/${action}`, {});
 
@@ -23,7 +26,7 @@ clusterTest("a drain does what its preview said, and the node ends drained", asy
   const all = [await rig.node("a"), await rig.node("b"), await rig.node("c", { weight: 3 })];
   const [a] = all as [TestNode, TestNode, TestNode];
   const systems = await systemsOn(rig, a, 40);
-  const { preview } = await rig.must("POST", path(a, "drain"), { dryRun: true });
+  const { preview } = await rig.ask(Previewed, "POST", path(a, "drain"), { dryRun: true });
   assert.equal(await stateOf(rig, a), "accepted", "a preview changes nothing");
 
   const plan = await drain(rig, a);
@@ -45,7 +48,7 @@ clusterTest("a drain does what its preview said, and the node ends drained", asy
 clusterTest("a drain of more than one batch goes where its preview said", async (rig) => {
   const [a, b, c] = [await rig.node("a"), await rig.node("b"), await rig.node("c")];
   await systemsOn(rig, a, 620);
-  const { preview } = await rig.must("POST", path(a, "drain"), { dryRun: true });
+  const { preview } = await rig.ask(Previewed, "POST", path(a, "drain"), { dryRun: true });
   assert.equal(preview.total, 620);
   const plan = await drain(rig, a);
   await rig.tick("advance");
@@ -141,7 +144,7 @@ clusterTest("cancelling gives back what nobody was told, and lets end what a sys
   await rig.tick("advance");
   const [keyOf] = await b.fetch();
   await b.report(keyOf?.seq ?? 0); // one of three is switching; its system is told
-  const told = systems.find(({ id }) => id === keyOf?.body.system);
+  const told = systems.find(({ id }) => id === systemOf(keyOf));
   assert.ok(told);
   const [directive] = await told.directives();
   const [, second] = await b.fetch();
@@ -152,7 +155,7 @@ clusterTest("cancelling gives back what nobody was told, and lets end what a sys
   const states = async () => (await movesOf(rig, plan)).map(({ state }) => state).sort();
   assert.deepEqual(await states(), ["back", "back", "back", "switching"]);
   assert.equal((await planOf(rig, plan)).state, "cancelling");
-  const untold = systems.find(({ id }) => id === second?.body.system);
+  const untold = systems.find(({ id }) => id === systemOf(second));
   assert.deepEqual(await untold?.directives(), [], "what was withdrawn is never handed out");
 
   assert.equal((await told.report(directive ?? { seq: 0, epoch: 0 }, "there")).status, 200);
@@ -211,7 +214,7 @@ clusterTest(
     await rig.must("PUT", `/v1/systems/${pinned?.id}/pin`, { node: a.fp });
     await rig.must("POST", `/v1/systems/${moving?.id}/move`, { to: b.fp });
 
-    const { preview } = await rig.must("POST", path(a, "drain"), { dryRun: true });
+    const { preview } = await rig.ask(Previewed, "POST", path(a, "drain"), { dryRun: true });
     assert.deepEqual([preview.total, preview.stuckTotal, preview.moves.length], [4, 3, 1]);
     const plan = await drain(rig, a);
     await carryOut(rig, new FarSide(all, [pinned, moving, free].filter((each) => each !== undefined)));
@@ -250,7 +253,9 @@ clusterTest(
     assert.equal(await stateOf(rig, a), "drained");
     await rig.tick("retire");
     const retire = (await a.fetch()).filter(({ kind }) => kind === "directive.retire");
-    assert.deepEqual(retire.map(({ body }) => body.minionIds.length), [3], "one directive for all");
+    assert.deepEqual(retire.map((told) => told.kind === "directive.retire" && told.body.minionIds.length), [
+      3,
+    ], "one directive for all");
   },
 );
 
@@ -266,7 +271,9 @@ clusterTest("a system that goes back to a silent node is an orphan until it is h
   await rig.tick("watch", "advance");
   await far.nodesObey("refused");
   const states = async () =>
-    await Promise.all(systems.map(async ({ id }) => (await rig.must("GET", `/v1/systems/${id}`)).state));
+    await Promise.all(
+      systems.map(async ({ id }) => (await rig.ask(SystemView, "GET", `/v1/systems/${id}`)).state),
+    );
   assert.deepEqual((await states()).sort(), ["bound", "orphan"]);
   assert.equal(await stateOf(rig, a), "draining");
   await a.beat();
@@ -279,12 +286,12 @@ clusterTest("reports that come twice, late or forged change nothing", async (rig
   const [a, b] = all as [TestNode, TestNode];
   const [system, other] = await systemsOn(rig, a, 2);
   assert.ok(system && other);
-  const { plan } = await rig.must("POST", `/v1/systems/${system.id}/move`, { to: b.fp });
+  const { plan } = await rig.ask(Begun, "POST", `/v1/systems/${system.id}/move`, { to: b.fp });
   await rig.tick("advance");
   const [accept] = await b.fetch();
   assert.equal(accept?.kind, "directive.key.accept");
   await a.report(accept?.seq ?? 0); // a directive of somebody else
-  const stateOfMove = async () => (await movesOf(rig, plan.id))[0].state;
+  const stateOfMove = async () => (await movesOf(rig, plan.id))[0]?.state;
   assert.equal(await stateOfMove(), "preparing");
   await b.report(accept?.seq ?? 0);
   await b.report(accept?.seq ?? 0, "refused", "second thoughts");
@@ -303,7 +310,7 @@ clusterTest("reports that come twice, late or forged change nothing", async (rig
   await b.show({ localId: 1, ...system });
   await b.show({ localId: 1, ...system });
   assert.equal(await stateOfMove(), "there");
-  assert.equal((await rig.must("GET", `/v1/systems/${system.id}`)).node, b.fp);
+  assert.equal((await rig.ask(SystemView, "GET", `/v1/systems/${system.id}`)).node, b.fp);
 });
 
 clusterTest(
@@ -342,13 +349,17 @@ clusterTest(
     rig.later(60_000);
     assert.deepEqual([await system.directives(), await deaf.directives()], [[], []]);
     await rig.tick("advance");
-    assert.equal((await rig.must("GET", `/v1/systems/${system.id}`)).state, "moving", "it may be on its way");
+    assert.equal(
+      (await rig.ask(SystemView, "GET", `/v1/systems/${system.id}`)).state,
+      "moving",
+      "it may be on its way",
+    );
 
     rig.later(MOVE_MS_MAX);
     await a.beat();
     await rig.tick("advance", "advance");
     const place = async () => {
-      const { state, node } = await rig.must("GET", `/v1/systems/${system.id}`);
+      const { state, node } = await rig.ask(SystemView, "GET", `/v1/systems/${system.id}`);
       return { state, node };
     };
     assert.deepEqual(await place(), { state: "bound", node: a.fp });
@@ -412,7 +423,7 @@ clusterTest("moves that hang are given up: before the switch back, after it ther
   assert.ok(silent && unseen);
   const plan = await drain(rig, a);
   await rig.tick("advance");
-  const accept = (await b.fetch()).find(({ body }) => body.system === unseen.id);
+  const accept = (await b.fetch()).find((told) => systemOf(told) === unseen.id);
   await b.report(accept?.seq ?? 0);
   const [told] = await unseen.directives();
   await unseen.report(told ?? { seq: 0, epoch: 0 }, "there");
@@ -440,7 +451,7 @@ clusterTest(
     await far.nodesObey("refused");
     await rig.read(assertWhole);
     await rig.tick("place", "advance");
-    assert.equal((await rig.must("GET", "/v1/plans")).items.length, 1, "not at once");
+    assert.equal((await rig.ask(Plans, "GET", "/v1/plans")).items.length, 1, "not at once");
     rig.later(10 * 60_000);
     await carryOut(rig, far);
     assert.deepEqual(await placedOn(rig, all), [1]);
@@ -466,8 +477,8 @@ clusterTest("systems for which there is no place hold up nobody behind them", as
   const others = await systemsOn(rig, null, 40, { name: "t" });
   await rig.tick("place");
   assert.deepEqual(await placedOn(rig, far.nodes), [40]);
-  const waiting = await rig.must("GET", "/v1/systems?zone=closed&limit=1");
-  assert.match(waiting.items[0].reason, /has no accepting node/);
+  const waiting = await rig.ask(Systems, "GET", "/v1/systems?zone=closed&limit=1");
+  assert.match(waiting.items[0]?.reason ?? "", /has no accepting node/);
   assert.equal(others.length, 40);
 });
 

@@ -3,8 +3,10 @@ import assert from "node:assert/strict";
 import { JOIN_TOKEN_MS } from "../../lib/limits.ts";
 import { keys } from "../../lib/cluster/keys.ts";
 import { joinTokens, loads, systems } from "../../lib/cluster/records.ts";
-import { nodeFacts, systemFacts } from "../../lib/cluster/testing.ts";
+import { nodeFacts, problemIn, systemFacts } from "../../lib/cluster/testing.ts";
 import { clusterTest } from "./director_support.ts";
+import { EnrolAnswer } from "../../lib/cluster/protocol.ts";
+import { NodeView, Systems, SystemView } from "./director_replies.ts";
 
 clusterTest("one join token, two machines at once: one of them enrols", async (rig) => {
   for (const kind of ["node", "system"] as const) {
@@ -35,9 +37,9 @@ clusterTest(
     };
     const texts = new Set<string>();
     const refuse = async (token: string) => {
-      const { status, body } = await rig.enrol("system", key, { ...facts, token });
-      assert.equal(status, 401);
-      texts.add(body.detail);
+      const answer = await rig.enrol("system", key, { ...facts, token });
+      assert.equal(answer.status, 401);
+      texts.add(problemIn(answer).detail);
     };
     for (const token of Object.values(tokens)) await refuse(token);
     const used = await rig.joinToken("system", "z");
@@ -74,7 +76,7 @@ clusterTest(
       const token = await rig.joinToken(kind, "z", { uses: 5 });
       assert.equal((await rig.enrol(kind, key, { ...facts, token })).status, 200);
       const sameMachine = await rig.enrol(kind, clone, { ...facts, token });
-      assert.deepEqual([sameMachine.status, sameMachine.body.code], [409, "conflict"]);
+      assert.deepEqual([sameMachine.status, problemIn(sameMachine).code], [409, "conflict"]);
       const sameKey = await rig.enrol(kind, key, { ...facts, machineId, token });
       assert.equal(sameKey.status, 409, "its key was copied to another machine");
       if (kind === "system") {
@@ -91,7 +93,7 @@ clusterTest("a key that another machine brings leaves the first node as it is", 
   await rig.enrol("node", key, { ...nodeFacts("a", key), token });
   await rig.must("POST", `/v1/nodes/${key.fp}/accept`, {});
   await rig.enrol("node", key, { ...nodeFacts("a", key), machineId: "d".repeat(32), token });
-  assert.equal((await rig.must("GET", `/v1/nodes/${key.fp}`)).state, "accepted");
+  assert.equal((await rig.ask(NodeView, "GET", `/v1/nodes/${key.fp}`)).state, "accepted");
 });
 
 clusterTest("an enrolment signed by somebody else, or for an old challenge, is refused", async (rig) => {
@@ -102,29 +104,29 @@ clusterTest("an enrolment signed by somebody else, or for an old challenge, is r
   const old = { ...systemFacts("s", key), token, nonce: "1.AAAA" };
   assert.equal((await rig.enrol("system", key, old)).status, 401);
   const wrong = await rig.enrol("system", key, { ...systemFacts("s", key), token, machineId: "no" });
-  assert.deepEqual([wrong.status, wrong.body.problems[0].field], [400, "machineId"]);
+  assert.deepEqual([wrong.status, problemIn(wrong).problems?.[0]?.field], [400, "machineId"]);
 });
 
 clusterTest("a system that names a node of the cluster as its master is bound there", async (rig) => {
   const node = await rig.node("a");
   const system = await rig.system("s", { master: "a.example" });
-  const { state, node: owner } = await rig.must("GET", `/v1/systems/${system.id}`);
+  const { state, node: owner } = await rig.ask(SystemView, "GET", `/v1/systems/${system.id}`);
   assert.deepEqual([state, owner], ["bound", node.fp]);
-  assert.equal((await rig.must("GET", `/v1/nodes/${node.fp}`)).placed, 1);
+  assert.equal((await rig.ask(NodeView, "GET", `/v1/nodes/${node.fp}`)).placed, 1);
   const stranger = await rig.system("t", { master: "elsewhere.example" });
-  assert.equal((await rig.must("GET", `/v1/systems/${stranger.id}`)).state, "new");
+  assert.equal((await rig.ask(SystemView, "GET", `/v1/systems/${stranger.id}`)).state, "new");
 });
 
 clusterTest("a system that a node showed gets its agent, and keeps its id", async (rig) => {
   const [node, key] = [await rig.node("a"), rig.newKey()];
   const facts = systemFacts("s", key);
   await node.show({ localId: 1000010007, ...facts });
-  const [adopted] = (await rig.must("GET", "/v1/systems")).items;
-  assert.deepEqual([adopted.fp, adopted.state, adopted.node], [null, "bound", node.fp]);
+  const [adopted] = (await rig.ask(Systems, "GET", "/v1/systems")).items;
+  assert.deepEqual([adopted?.fp, adopted?.state, adopted?.node], [null, "bound", node.fp]);
 
   const answer = await rig.enrol("system", key, { ...facts, token: await rig.joinToken("system", "z") });
-  assert.equal(answer.body.id, adopted.id);
-  const system = await rig.must("GET", `/v1/systems/${adopted.id}`);
+  assert.equal(EnrolAnswer.parse(answer.body).id, adopted?.id);
+  const system = await rig.ask(SystemView, "GET", `/v1/systems/${adopted?.id}`);
   assert.deepEqual([system.fp, system.state, system.node], [key.fp, "bound", node.fp]);
   assert.equal((await rig.read((tx) => loads.get(tx, node.fp)))?.placed, 1, "it is counted once");
 });
@@ -139,9 +141,11 @@ clusterTest("a system that two nodes show belongs to the one that its minion nam
     master: b.master,
     token: await rig.joinToken("system", "z"),
   });
-  assert.equal((await rig.read((tx) => systems.get(tx, answer.body.id)))?.node, b.fp);
+  const { id } = EnrolAnswer.parse(answer.body);
+  assert.ok(id !== null);
+  assert.equal((await rig.read((tx) => systems.get(tx, id)))?.node, b.fp);
   assert.deepEqual(
-    await rig.read((tx) => tx.getMany([keys.onNode(a.fp, answer.body.id)])),
+    await rig.read((tx) => tx.getMany([keys.onNode(a.fp, id)])),
     [null],
   );
 });

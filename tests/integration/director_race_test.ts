@@ -11,6 +11,7 @@ import {
 import { assertWhole } from "../../lib/cluster/testing_whole.ts";
 import type { ClusterRig, TestNode, TestSystem } from "../../lib/cluster/testing.ts";
 import { carryOut, clusterTest, FarSide, openPlans, systemsOn } from "./director_support.ts";
+import { SystemView } from "./director_replies.ts";
 
 interface World {
   rig: ClusterRig;
@@ -125,7 +126,7 @@ async function rest(world: World): Promise<void> {
   await carryOut(rig, far);
   await rig.read(assertWhole);
   for (const { id } of systems) {
-    const { state, reason } = await rig.must("GET", `/v1/systems/${id}`);
+    const { state, reason } = await rig.ask(SystemView, "GET", `/v1/systems/${id}`);
     assert.equal(state, "bound", `system ${id}: ${reason}`);
   }
 }

@@ -3,9 +3,10 @@ import assert from "node:assert/strict";
 import { MOVE_MS_MAX, NODE_GRACE_MS } from "../../lib/limits.ts";
 import { keys } from "../../lib/cluster/keys.ts";
 import type { RowChange } from "../../lib/cluster/protocol.ts";
-import type { ClusterRig, TestNode } from "../../lib/cluster/testing.ts";
+import { type ClusterRig, problemIn, type TestNode } from "../../lib/cluster/testing.ts";
 import { assertWhole } from "../../lib/cluster/testing_whole.ts";
 import { carryOut, clusterTest, FarSide, movesOf, placedOn, refusal, systemsOn } from "./director_support.ts";
+import { Begun, Events, ForcePreviewed, NodeView, Removed, Systems, SystemView } from "./director_replies.ts";
 
 const machine = (digit: number) => String(digit).repeat(32);
 const unknown = "f".repeat(64);
@@ -21,7 +22,7 @@ async function lose(rig: ClusterRig, silent: TestNode, others: readonly TestNode
   rig.later(NODE_GRACE_MS);
   for (const node of others) await node.beat();
   await rig.tick("watch");
-  assert.equal((await rig.must("GET", `/v1/nodes/${silent.fp}`)).state, "lost");
+  assert.equal((await rig.ask(NodeView, "GET", `/v1/nodes/${silent.fp}`)).state, "lost");
 }
 
 clusterTest(
@@ -40,7 +41,7 @@ clusterTest(
       "conflict",
     ]);
     assert.equal(
-      (await rig.must("PATCH", `/v1/nodes/${dead.fp}`, { weight: 2 })).weight,
+      (await rig.ask(NodeView, "PATCH", `/v1/nodes/${dead.fp}`, { weight: 2 })).weight,
       2,
       "it may come back",
     );
@@ -54,10 +55,10 @@ clusterTest(
       for (const [method, what, field, body] of asked) {
         const answer = await rig.call(method, `/v1/systems/${system?.id}/${what}`, body);
         assert.equal(answer.status, wanted, `${what}: ${JSON.stringify(answer.body)}`);
-        assert.deepEqual(answer.body.problems.map((each: { field: string }) => each.field), [field]);
+        assert.deepEqual(problemIn(answer).problems?.map((each) => each.field), [field]);
       }
     }
-    assert.equal((await rig.must("GET", `/v1/systems/${system?.id}`)).pin, null);
+    assert.equal((await rig.ask(SystemView, "GET", `/v1/systems/${system?.id}`)).pin, null);
   },
 );
 
@@ -67,33 +68,33 @@ clusterTest(
     const [a, dead] = [await rig.node("a"), await rig.node("dead")];
     const systems = await systemsOn(rig, dead, 3);
     await dead.show({ localId: 7, machineId: machine(7), minionId: "bare.example" });
-    const bare = (await rig.must("GET", "/v1/systems?q=bare")).items[0].id;
+    const bare = (await rig.ask(Systems, "GET", "/v1/systems?q=bare")).items[0]?.id;
     await rig.must("PUT", `/v1/systems/${systems[0]?.id}/pin`, { node: dead.fp });
     const path = `/v1/nodes/${dead.fp}/force-remove`;
 
     for (const dryRun of [true, false]) {
       const alive = await rig.call("POST", path, { dryRun });
       assert.deepEqual(refusal(alive), [409, "conflict"]);
-      assert.match(alive.body.detail, /Cannot force-remove node "dead": it was heard of \d+ s ago/);
+      assert.match(problemIn(alive).detail, /Cannot force-remove node "dead": it was heard of \d+ s ago/);
     }
     await lose(rig, dead, [a]);
     assert.deepEqual(refusal(await rig.call("DELETE", `/v1/nodes/${dead.fp}`)), [409, "conflict"]);
-    const { node, preview } = await rig.must("POST", path, { dryRun: true });
+    const { node, preview } = await rig.ask(ForcePreviewed, "POST", path, { dryRun: true });
     assert.deepEqual([node.state, preview.forgotten, preview.placedAnew, preview.moving], ["lost", 1, 3, 0]);
     assert.deepEqual(preview.named, [{ system: bare, name: "bare.example" }]);
 
-    assert.equal((await rig.must("POST", path, { why: "burnt down" })).node.state, "removed");
+    assert.equal((await rig.ask(Removed, "POST", path, { why: "burnt down" })).node.state, "removed");
     await rig.read(assertWhole);
     await rig.tick("watch");
-    assert.equal((await rig.must("GET", `/v1/systems/${bare}`)).state, "deleted");
-    const events = (await rig.must("GET", `/v1/events?target=system:${bare}`)).items;
+    assert.equal((await rig.ask(SystemView, "GET", `/v1/systems/${bare}`)).state, "deleted");
+    const events = (await rig.ask(Events, "GET", `/v1/events?target=system:${bare}`)).items;
     assert.deepEqual(
-      events.slice(0, 1).map(({ what, why }: Record<string, string>) => [what, why]),
+      events.slice(0, 1).map(({ what, why }) => [what, why]),
       [["system.delete", 'its node "dead" was removed: burnt down']],
     );
     await carryOut(rig, new FarSide([a], systems));
     for (const { id } of systems) {
-      const { state, node, pin } = await rig.must("GET", `/v1/systems/${id}`);
+      const { state, node, pin } = await rig.ask(SystemView, "GET", `/v1/systems/${id}`);
       assert.deepEqual([state, node, pin], ["bound", a.fp, null]);
     }
     assert.deepEqual(await placedOn(rig, [a, dead]), [3, 0]);
@@ -112,9 +113,11 @@ clusterTest(
     await rig.must("POST", `/v1/systems/${leaving.id}/move`, { to: b.fp });
     await rig.tick("advance");
     await far.nodesObey();
-    const { plan } = await rig.must("POST", `/v1/systems/${coming.id}/move`, { to: dead.fp });
+    const { plan } = await rig.ask(Begun, "POST", `/v1/systems/${coming.id}/move`, { to: dead.fp });
     await lose(rig, dead, [a, b]);
-    const { preview } = await rig.must("POST", `/v1/nodes/${dead.fp}/force-remove`, { dryRun: true });
+    const { preview } = await rig.ask(ForcePreviewed, "POST", `/v1/nodes/${dead.fp}/force-remove`, {
+      dryRun: true,
+    });
     assert.deepEqual([preview.forgotten, preview.placedAnew, preview.moving], [0, 0, 3]);
     await rig.must("POST", `/v1/nodes/${dead.fp}/force-remove`, {});
     await rig.tick("watch", "advance");
@@ -123,9 +126,10 @@ clusterTest(
     rig.later(MOVE_MS_MAX);
     for (const node of [a, b]) await node.beat();
     await rig.tick("advance", "watch"); // `late` has settled on the removed node, and leaves it again
-    assert.equal((await movesOf(rig, plan.id))[0].reason, "its node takes no systems any more");
+    assert.equal((await movesOf(rig, plan.id))[0]?.reason, "its node takes no systems any more");
     await carryOut(rig, new FarSide([a, b], [late]));
-    const nodesOf = (id: number) => rig.must("GET", `/v1/systems/${id}`).then(({ node }) => node);
+    const nodesOf = (id: number) =>
+      rig.ask(SystemView, "GET", `/v1/systems/${id}`).then(({ node }) => node ?? "");
     assert.deepEqual([await nodesOf(coming.id), await nodesOf(leaving.id)], [a.fp, b.fp]);
     assert.ok([a.fp, b.fp].includes(await nodesOf(late.id)));
     assert.deepEqual(await placedOn(rig, [dead]), [0]);

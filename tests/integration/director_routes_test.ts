@@ -4,8 +4,10 @@ import fc from "fast-check";
 import { z } from "zod";
 import { clientBind } from "../../functions/client-bind/client_bind.ts";
 import { director } from "../../functions/director/director.ts";
-import type { Answer, ClusterRig } from "../../lib/cluster/testing.ts";
+import { pageOf } from "../../functions/director/shapes.ts";
+import { type Answer, type ClusterRig, Minted, problemIn } from "../../lib/cluster/testing.ts";
 import { isRaw, type Route } from "../../lib/mesh/route.ts";
+import { Begun, Events, Nodes, NodeView, Systems, SystemView, Zone } from "./director_replies.ts";
 import { clusterTest, refusal, systemsOn } from "./director_support.ts";
 
 const ROUTES = [...director.routes, ...clientBind.routes].filter((each): each is Route => !isRaw(each));
@@ -79,9 +81,10 @@ clusterTest("garbage gets a 4xx that names each wrong field, never a 500", async
         : await rig.call(route.method, target, sent, { headers: latin });
       assert.ok(answer.status < 500, `${route.name} answers ${JSON.stringify(answer.body)}`);
       if (answer.status !== 400) return;
-      assert.equal(answer.body.code, "bad-input");
-      assert.ok(answer.body.problems?.length > 0, `${route.name}: ${JSON.stringify(answer.body)}`);
-      for (const { field, reason } of answer.body.problems) assert.ok(field !== "" && reason !== "");
+      const { code, problems = [] } = problemIn(answer);
+      assert.equal(code, "bad-input");
+      assert.ok(problems.length > 0, `${route.name}: ${JSON.stringify(answer.body)}`);
+      for (const { field, reason } of problems) assert.ok(field !== "" && reason !== "");
     }),
     { numRuns: 1_500 },
   );
@@ -125,10 +128,10 @@ clusterTest(
   async (rig) => {
     const zone = await rig.must("POST", "/v1/zones", { name: "y", description: "new" });
     assert.deepEqual(await rig.must("GET", "/v1/zones/y"), zone);
-    const changed = await rig.must("PATCH", "/v1/zones/y", { fallback: false });
+    const changed = await rig.ask(Zone, "PATCH", "/v1/zones/y", { fallback: false });
     assert.deepEqual([changed.description, changed.fallback, changed.revision], ["new", false, 2]);
     const node = await rig.node("a", { zone: "y", capacity: 7 });
-    const heavier = await rig.must("PATCH", `/v1/nodes/${node.fp}`, { weight: 2 });
+    const heavier = await rig.ask(NodeView, "PATCH", `/v1/nodes/${node.fp}`, { weight: 2 });
     assert.deepEqual([heavier.weight, heavier.capacity, heavier.zone], [2, 7, "y"]);
     const [system] = await systemsOn(rig, node, 1, { zone: "y" });
     assert.deepEqual(await rig.must("GET", "/v1/zones/y/stats"), {
@@ -139,31 +142,33 @@ clusterTest(
       placed: 1,
     });
     for (const event of ["cordon", "uncordon"]) await rig.must("POST", `/v1/nodes/${node.fp}/${event}`, {});
-    const shown = await rig.must("GET", `/v1/systems/${system?.id}`);
-    const found = await rig.must("GET", `/v1/systems?q=S0.EXA&node=${node.fp}&state=bound&zone=y`);
-    assert.deepEqual(found.items.map(({ id }: { id: number }) => id), [shown.id]);
-    assert.deepEqual((await rig.must("GET", "/v1/systems?q=nothing")).items, []);
-    assert.equal((await rig.must("GET", "/v1/nodes?state=cordoned")).items.length, 0);
-    assert.equal((await rig.must("GET", "/v1/nodes?zone=y&state=accepted")).items[0].beat.systems, 0);
+    const shown = await rig.ask(SystemView, "GET", `/v1/systems/${system?.id}`);
+    const found = await rig.ask(Systems, "GET", `/v1/systems?q=S0.EXA&node=${node.fp}&state=bound&zone=y`);
+    assert.deepEqual(found.items.map(({ id }) => id), [shown.id]);
+    assert.deepEqual((await rig.ask(Systems, "GET", "/v1/systems?q=nothing")).items, []);
+    assert.equal((await rig.ask(Nodes, "GET", "/v1/nodes?state=cordoned")).items.length, 0);
+    assert.equal((await rig.ask(Nodes, "GET", "/v1/nodes?zone=y&state=accepted")).items[0]?.beat?.systems, 0);
 
     for (const path of ["/v1/tokens", "/v1/join-tokens"]) {
       const body = path === "/v1/tokens" ? { name: "robot", role: "viewer" } : { kind: "node", zone: "y" };
-      const { id, token } = await rig.must("POST", path, body);
+      const { id, token } = await rig.ask(Minted, "POST", path, body);
       const text = JSON.stringify(await rig.must("GET", path));
-      assert.ok(text.includes(id) && !text.includes(token.split(".")[2]) && !text.includes("secretHash"));
+      assert.ok(
+        text.includes(id) && !text.includes(token.split(".")[2] ?? token) && !text.includes("secretHash"),
+      );
       await rig.must("DELETE", `${path}/${id}`);
       assert.equal((await rig.call("DELETE", `${path}/${id}`)).status, 404);
     }
-    const events = (await rig.must("GET", `/v1/events?target=node:${node.fp}&limit=1000`)).items;
+    const events = (await rig.ask(Events, "GET", `/v1/events?target=node:${node.fp}&limit=1000`)).items;
     assert.deepEqual(
-      events.map(({ what }: { what: string }) => what).reverse(),
+      events.map(({ what }) => what).reverse(),
       ["node.pool", "node.accept", "node.update", "node.cordon", "node.uncordon"],
     );
   },
 );
 
 clusterTest("a revoked token opens nothing more once it is forgotten", async (rig) => {
-  const { id, token } = await rig.must("POST", "/v1/tokens", { name: "robot", role: "viewer" });
+  const { id, token } = await rig.ask(Minted, "POST", "/v1/tokens", { name: "robot", role: "viewer" });
   const ask = () =>
     rig.send("GET", "/v1/zones", undefined, new Headers({ authorization: `Bearer ${token}` }));
   assert.equal((await ask()).status, 200);
@@ -193,7 +198,7 @@ clusterTest("who saw an older revision gets 412, who saw this one may change and
   const node = await rig.node("a");
   const [system] = await systemsOn(rig, node, 2);
   const b = await rig.node("b");
-  const { plan } = await rig.must("POST", `/v1/systems/${system?.id}/move`, { to: b.fp });
+  const { plan } = await rig.ask(Begun, "POST", `/v1/systems/${system?.id}/move`, { to: b.fp });
   const cases: [string, [string, string, unknown][]][] = [
     ["/v1/zones/z", [["PATCH", "", { description: "x" }], ["DELETE", "", undefined]]],
     [`/v1/nodes/${node.fp}`, [
@@ -241,7 +246,7 @@ clusterTest(
       ["POST", `/v1/nodes/${node.fp}/drain`, {}],
       ["POST", `/v1/nodes/${node.fp}/undrain`, {}],
     ];
-    const audits = async () => (await rig.must("GET", "/v1/events?limit=1000")).items.length;
+    const audits = async () => (await rig.ask(Events, "GET", "/v1/events?limit=1000")).items.length;
     for (const [index, [method, path, body]] of changes.entries()) {
       const headers = { "idempotency-key": `key-${index}` };
       const before = await audits();
@@ -269,7 +274,8 @@ async function walk(rig: ClusterRig, path: string, limit: number): Promise<Recor
   let next: string | null = null;
   for (let page = 0; page < 200; page++) {
     const cursor: string = next === null ? "" : `&cursor=${encodeURIComponent(next)}`;
-    const answer: { items: Record<string, unknown>[]; next: string | null } = await rig.must(
+    const answer = await rig.ask(
+      pageOf(z.record(z.string(), z.unknown())),
       "GET",
       `${path}${path.includes("?") ? "&" : "?"}limit=${limit}${cursor}`,
     );
@@ -292,7 +298,7 @@ clusterTest("a walk by cursor sees each item once, in the order of one page", as
     await rig.must("POST", "/v1/tokens", { name: `t${at}`, role: "viewer" });
     await rig.must("POST", "/v1/join-tokens", { kind: "node", zone: "z" });
   }
-  const { plan } = await rig.must("POST", `/v1/nodes/${a.fp}/drain`, {});
+  const { plan } = await rig.ask(Begun, "POST", `/v1/nodes/${a.fp}/drain`, {});
   await rig.tick("advance");
   const lists = [
     "/v1/zones",
@@ -318,19 +324,25 @@ clusterTest("a walk by cursor sees each item once, in the order of one page", as
 clusterTest(
   "events can be followed: oldest first, the cursor goes on where the last page ended",
   async (rig) => {
-    const first = await rig.must("GET", "/v1/events?order=oldest&limit=1000");
+    const first = await rig.ask(Events, "GET", "/v1/events?order=oldest&limit=1000");
     assert.ok(first.items.length > 0 && first.next !== null);
     await rig.must("POST", "/v1/zones", { name: "y" });
-    const second = await rig.must(
+    const second = await rig.ask(
+      Events,
       "GET",
       `/v1/events?order=oldest&cursor=${encodeURIComponent(first.next)}`,
     );
-    assert.deepEqual(second.items.map(({ what }: { what: string }) => what), ["zone.add"]);
-    const third = await rig.must("GET", `/v1/events?order=oldest&cursor=${encodeURIComponent(second.next)}`);
-    assert.deepEqual([third.items, third.next], [[], second.next]);
-    const back = await rig.must(
+    assert.deepEqual(second.items.map(({ what }) => what), ["zone.add"]);
+    const third = await rig.ask(
+      Events,
       "GET",
-      `/v1/events?order=oldest&lookBackMs=150000&limit=1000&cursor=${encodeURIComponent(second.next)}`,
+      `/v1/events?order=oldest&cursor=${encodeURIComponent(second.next ?? "")}`,
+    );
+    assert.deepEqual([third.items, third.next], [[], second.next]);
+    const back = await rig.ask(
+      Events,
+      "GET",
+      `/v1/events?order=oldest&lookBackMs=150000&limit=1000&cursor=${encodeURIComponent(second.next ?? "")}`,
     );
     assert.deepEqual([back.items, back.next], [[...first.items, ...second.items], second.next]);
   },

@@ -7,6 +7,7 @@ import type { ClusterRig } from "../../lib/cluster/testing.ts";
 import { keys } from "../../lib/cluster/keys.ts";
 import { clusterIdOf, localIdOf } from "../../lib/cluster/ids.ts";
 import { clusterTest } from "./director_support.ts";
+import { Events, Systems, SystemView } from "./director_replies.ts";
 
 const channel = (op: RowChange["op"], id: number, label = `label-${id}`): RowChange => ({
   table: "rhnchannel",
@@ -16,7 +17,7 @@ const channel = (op: RowChange["op"], id: number, label = `label-${id}`): RowCha
 });
 const shuffled = (all: number[]) => fc.shuffledSubarray(all, { minLength: all.length });
 const machine = (digit: number) => String(digit).repeat(32);
-const systemsOf = async (rig: ClusterRig) => (await rig.must("GET", "/v1/systems")).items;
+const systemsOf = async (rig: ClusterRig) => (await rig.ask(Systems, "GET", "/v1/systems")).items;
 
 async function channelsOf(rig: ClusterRig, fp: string): Promise<Record<string, string | null>> {
   const labels: Record<string, string | null> = {};
@@ -132,13 +133,13 @@ clusterTest("a profile is there once both its rows are, in any order, and gone w
     for (const [at, change] of order.entries()) {
       await node.changes([change], { lsn: 100 * round + at + 1 });
       const all = await systemsOf(rig);
-      assert.equal(all.filter(({ state }: { state: string }) => state === "bound").length, at);
+      assert.equal(all.filter(({ state }) => state === "bound").length, at);
     }
     const [first] = order;
     assert.ok(first);
     const gone = { ...first, op: "delete" as const };
     await node.changes([gone], { lsn: 100 * round + 10 });
-    assert.deepEqual((await systemsOf(rig)).map(({ state }: { state: string }) => state), ["deleted"]);
+    assert.deepEqual((await systemsOf(rig)).map(({ state }) => state), ["deleted"]);
     const rest = { ...(order[1] ?? first), op: "delete" as const };
     await node.changes([rest], { lsn: 100 * round + 11 });
   }
@@ -153,6 +154,7 @@ clusterTest("ids are the same on every node and stay for good", async (rig) => {
   await b.changes([channel("insert", 9, "pool")]);
   const idOn = (fp: string, localId: number) => rig.read((tx) => clusterIdOf(tx, "system", fp, localId));
   const [system] = await systemsOf(rig);
+  assert.ok(system);
   assert.deepEqual([await idOn(a.fp, 11), await idOn(b.fp, 22)], [system.id, system.id]);
   assert.equal(system.node, a.fp, "who showed it first owns it");
   const pool = await rig.read((tx) => clusterIdOf(tx, "channel", a.fp, 1));
@@ -163,14 +165,14 @@ clusterTest("ids are the same on every node and stay for good", async (rig) => {
       { table: "rhnserver", op: "delete", row: { id: String(localId) }, oldKey: null },
     ]);
   await gone(11);
-  assert.equal((await systemsOf(rig))[0].state, "deleted");
+  assert.equal((await systemsOf(rig))[0]?.state, "deleted");
   await a.show({ localId: 12, ...shown });
   const [again] = await systemsOf(rig);
-  assert.deepEqual([again.id, again.state], [system.id, "bound"]);
+  assert.deepEqual([again?.id, again?.state], [system.id, "bound"]);
 
   await a.show({ localId: 13, ...shown }); // registered again before the old profile was deleted
   await gone(12);
-  assert.equal((await systemsOf(rig))[0].state, "bound");
+  assert.equal((await systemsOf(rig))[0]?.state, "bound");
   assert.equal(await rig.read((tx) => localIdOf(tx, "system", a.fp, system.id)), 13);
 });
 
@@ -190,8 +192,9 @@ clusterTest("what a node should not send spoils nothing", async (rig) => {
     row("rhnchannel", { id: null, label: "nameless" }),
   ]);
   const [system] = await systemsOf(rig);
+  assert.ok(system);
   assert.equal(system.name.length, 253);
-  assert.equal((await rig.must("GET", "/v1/events")).items.length > 0, true);
+  assert.equal((await rig.ask(Events, "GET", "/v1/events")).items.length > 0, true);
 });
 
 clusterTest("a removed node shows nobody any more", async (rig) => {
@@ -222,7 +225,7 @@ const emptied = ["rhnserver", "suseminioninfo"].map((table): RowChange => ({
   oldKey: null,
 }));
 const eventsOf = async (rig: ClusterRig) =>
-  (await rig.must("GET", "/v1/events?limit=1000")).items.map(({ what }: { what: string }) => what);
+  (await rig.ask(Events, "GET", "/v1/events?limit=1000")).items.map(({ what }) => what);
 const rewritten = (before: string[], after: string[]) => after.slice(0, after.length - before.length);
 
 clusterTest(
@@ -231,6 +234,7 @@ clusterTest(
     const node = await rig.node("a");
     await node.changes(profiles(300), { lsn: 10 });
     const [first] = await systemsOf(rig);
+    assert.ok(first);
     await rig.must("PUT", `/v1/systems/${first.id}/pin`, { node: node.fp });
     const [before, events] = [await systemsOf(rig), await eventsOf(rig)];
 
@@ -244,9 +248,9 @@ clusterTest(
     rig.later(VANISHED_MS);
     await node.beat();
     await rig.tick("vanish");
-    const gone = (await rig.must("GET", "/v1/systems?state=deleted")).items;
-    assert.deepEqual(gone.map(({ minionId }: { minionId: string }) => minionId), ["n300"]);
-    assert.equal((await rig.must("GET", `/v1/systems/${first.id}`)).pin, node.fp);
+    const gone = (await rig.ask(Systems, "GET", "/v1/systems?state=deleted")).items;
+    assert.deepEqual(gone.map(({ minionId }) => minionId), ["n300"]);
+    assert.equal((await rig.ask(SystemView, "GET", `/v1/systems/${first.id}`)).pin, node.fp);
     await rig.tick("vanish");
     assert.deepEqual(rewritten(events, await eventsOf(rig)), ["system.delete", "node.truncate"]);
   },
@@ -269,7 +273,7 @@ clusterTest("rows deleted and written again in one message, and a new copy, end 
   await rig.tick("vanish");
   assert.deepEqual([await systemsOf(rig), await eventsOf(rig)], [before, events]);
   await node.changes(gone, { originNo: 2, lsn: 30 });
-  assert.equal((await rig.must("GET", "/v1/systems?state=deleted&limit=1000")).items.length, 150);
+  assert.equal((await rig.ask(Systems, "GET", "/v1/systems?state=deleted&limit=1000")).items.length, 150);
 });
 
 clusterTest("a profile whose number another machine has got meanwhile is gone", async (rig) => {
@@ -282,7 +286,7 @@ clusterTest("a profile whose number another machine has got meanwhile is gone", 
   await node.beat();
   await rig.tick("vanish");
   const states = (await systemsOf(rig)).map((
-    { minionId, state }: Record<string, string>,
+    { minionId, state },
   ) => [minionId, state]);
   assert.deepEqual(Object.fromEntries(states), {
     "one.example": "deleted",

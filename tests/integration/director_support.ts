@@ -3,8 +3,16 @@ import assert from "node:assert/strict";
 import { clientBind } from "../../functions/client-bind/client_bind.ts";
 import { director } from "../../functions/director/director.ts";
 import { nodeEvents } from "../../functions/node-events/node_events.ts";
-import { type Answer, ClusterRig, type TestNode, type TestSystem } from "../../lib/cluster/testing.ts";
+import {
+  type Answer,
+  ClusterRig,
+  problemIn,
+  type TestNode,
+  type TestSystem,
+} from "../../lib/cluster/testing.ts";
+import type { Move, Plan } from "../../lib/cluster/types.ts";
 import { assertWhole } from "../../lib/cluster/testing_whole.ts";
+import { Moves, NodeView, Plans } from "./director_replies.ts";
 
 const ROUNDS_MAX = 60;
 
@@ -58,6 +66,7 @@ export class FarSide {
     let obeyed = 0;
     for (const system of this.systems) {
       for (const told of await system.directives(this.#done.get(system.fp) ?? 0)) {
+        assert.equal(told.kind, "directive.move");
         const target = this.nodes.find(({ fp }) => fp === told.body.node);
         const answer = await system.report(told, outcome, outcome === "there" ? "" : "did not answer");
         assert.equal(answer.status, 200, JSON.stringify(answer.body));
@@ -88,24 +97,22 @@ export async function carryOut(
   assert.fail(`plans are over in ${ROUNDS_MAX} rounds`);
 }
 
-// deno-lint-ignore no-explicit-any
-export async function openPlans(rig: ClusterRig): Promise<any[]> {
-  const { items } = await rig.must("GET", "/v1/plans?limit=1000");
-  return items.filter(({ state }: { state: string }) => state !== "done" && state !== "cancelled");
+export async function openPlans(rig: ClusterRig): Promise<Plan[]> {
+  const { items } = await rig.ask(Plans, "GET", "/v1/plans?limit=1000");
+  return items.filter(({ state }) => state !== "done" && state !== "cancelled");
 }
 
-// deno-lint-ignore no-explicit-any
-export async function movesOf(rig: ClusterRig, plan: string): Promise<any[]> {
-  return (await rig.must("GET", `/v1/plans/${plan}/moves?limit=1000`)).items;
+export async function movesOf(rig: ClusterRig, plan: string): Promise<Move[]> {
+  return (await rig.ask(Moves, "GET", `/v1/plans/${plan}/moves?limit=1000`)).items;
 }
 
 export async function placedOn(rig: ClusterRig, nodes: readonly TestNode[]): Promise<number[]> {
   return await Promise.all(
-    nodes.map(async ({ fp }) => (await rig.must("GET", `/v1/nodes/${fp}`)).placed as number),
+    nodes.map(async ({ fp }) => (await rig.ask(NodeView, "GET", `/v1/nodes/${fp}`)).placed),
   );
 }
 
 /** The refusal's code, of an answer that must be one. */
-export function refusal({ status, body }: Answer): [number, string] {
-  return [status, body.code];
+export function refusal(answer: Answer): [number, string] {
+  return [answer.status, problemIn(answer).code];
 }

@@ -6,10 +6,11 @@ import { audits, loads } from "../../lib/cluster/records.ts";
 import { type ClusterRig, nodeFacts, type TestNode } from "../../lib/cluster/testing.ts";
 import { findBroken } from "../../lib/cluster/audit.ts";
 import { clusterTest, FarSide, refusal, systemsOn } from "./director_support.ts";
+import { Events, NodeView, Systems } from "./director_replies.ts";
 
-const nodeOf = (rig: ClusterRig, { fp }: { fp: string }) => rig.must("GET", `/v1/nodes/${fp}`);
+const nodeOf = (rig: ClusterRig, { fp }: { fp: string }) => rig.ask(NodeView, "GET", `/v1/nodes/${fp}`);
 async function statesOn(rig: ClusterRig, { fp }: TestNode): Promise<Record<string, number>> {
-  const { items } = await rig.must("GET", `/v1/systems?node=${fp}&limit=1000`);
+  const { items } = await rig.ask(Systems, "GET", `/v1/systems?node=${fp}&limit=1000`);
   const states: Record<string, number> = {};
   for (const { state } of items) states[state] = (states[state] ?? 0) + 1;
   return states;
@@ -38,8 +39,8 @@ clusterTest(
     const back = await nodeOf(rig, a);
     assert.deepEqual([back.state, back.stateBeforeLost], ["cordoned", null]);
     assert.deepEqual(await statesOn(rig, a), { bound: 3 });
-    const { items } = await rig.must("GET", `/v1/events?target=node:${a.fp}`);
-    assert.deepEqual(items.slice(0, 2).map(({ what }: { what: string }) => what), [
+    const { items } = await rig.ask(Events, "GET", `/v1/events?target=node:${a.fp}`);
+    assert.deepEqual(items.slice(0, 2).map(({ what }) => what), [
       "node.return",
       "node.lose",
     ]);
@@ -52,10 +53,10 @@ clusterTest("many systems are swept in batches, and none is left out", async (ri
   rig.later(NODE_GRACE_MS);
   await rig.tick("watch");
   assert.deepEqual(await statesOn(rig, a), { orphan: 1_000 }, "the first page of them");
-  assert.equal((await rig.must("GET", "/v1/systems?state=bound")).items.length, 0);
+  assert.equal((await rig.ask(Systems, "GET", "/v1/systems?state=bound")).items.length, 0);
   await a.beat();
   await rig.tick("watch");
-  assert.equal((await rig.must("GET", "/v1/systems?state=orphan")).items.length, 0);
+  assert.equal((await rig.ask(Systems, "GET", "/v1/systems?state=orphan")).items.length, 0);
   assert.deepEqual(await rig.read((tx) => tx.get(keys.sweep(a.fp))), null);
 });
 

@@ -1,0 +1,22 @@
+/** What the director answers, by the schemas of its own routes: tests read answers through these. */
+import { z } from "zod";
+import { DrainPreview } from "../../functions/director/drain.ts";
+import { ForcePreview } from "../../functions/director/force_remove.ts";
+import { NodeView } from "../../functions/director/nodes.ts";
+import { pageOf } from "../../functions/director/shapes.ts";
+import { AuditEntry, Move, Plan, System, Zone } from "../../lib/cluster/types.ts";
+
+export { SystemView } from "../../functions/director/systems.ts";
+export { NodeView, Plan, Zone };
+
+export const Nodes = pageOf(NodeView);
+export const Systems = pageOf(System);
+export const Plans = pageOf(Plan);
+export const Moves = pageOf(Move);
+export const Events = pageOf(AuditEntry);
+/** A plan has begun. */
+export const Begun = z.object({ plan: Plan });
+/** `dryRun` of a drain. */
+export const Previewed = z.object({ preview: DrainPreview });
+export const Removed = z.object({ node: NodeView });
+export const ForcePreviewed = z.object({ node: NodeView, preview: ForcePreview });
