@@ -24,8 +24,9 @@ import { realNet } from "../lib/mesh/real_net.ts";
 import { realProbe } from "../lib/mesh/real_probe.ts";
 import { realProcess } from "../lib/mesh/real_process.ts";
 import { realScope } from "../lib/mesh/real_scope.ts";
+import { nameSpan } from "../lib/mesh/real_spans.ts";
 import { readAuthority, readServerTls } from "../lib/mesh/real_tls.ts";
-import { print, printError, readConfig, runProgram } from "../lib/mesh/real_program.ts";
+import { logWriter, print, readConfig, runProgram } from "../lib/mesh/real_program.ts";
 import { runUntilSignal } from "../lib/mesh/run.ts";
 import { createTrust } from "../lib/mesh/trust.ts";
 import type { Scope } from "../lib/seams.ts";
@@ -58,7 +59,7 @@ const COMMANDS = new Map<string, (args: string[]) => Promise<void>>([
 ]);
 
 async function run(config: FunctionsConfig): Promise<void> {
-  const log = createLog({ level: config.logLevel, nowMs: Date.now, write: printError });
+  const log = createLog({ level: config.logLevel, nowMs: Date.now, write: logWriter() });
   installNatsGuard(log);
   const stopping = new AbortController();
   const scope = realScope({ name: "functions", log, signal: stopping.signal });
@@ -90,6 +91,7 @@ async function run(config: FunctionsConfig): Promise<void> {
     http: { hostname: config.httpHost, port: config.httpPort, ...(tls === null ? {} : { tls }) },
     metricsRole: config.metricsRole,
     docs: realDocs(),
+    onRoute: nameSpan,
     processFacts: realProcess(),
   });
   await runUntilSignal([host], {

@@ -24,7 +24,7 @@ export interface LogOptions {
   level: LogLevel;
   nowMs: () => number;
   /** Takes one line without its line end. */
-  write: (line: string) => void;
+  write: (line: string, level: LogLevel) => void;
 }
 
 export function createLog(options: LogOptions, bound: LogFields = {}): Log {
@@ -33,7 +33,7 @@ export function createLog(options: LogOptions, bound: LogFields = {}): Log {
     if (LOG_LEVELS.indexOf(level) < least) return;
     const at = new Date(options.nowMs()).toISOString();
     const line = { at, level, message, ...bound, ...fields };
-    options.write(JSON.stringify(line, (_key, value) => printable(value, level)));
+    options.write(JSON.stringify(line, (_key, value) => printable(value, level)), level);
   };
   return {
     debug: emit("debug"),

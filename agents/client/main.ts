@@ -15,7 +15,14 @@ import { realNet } from "../../lib/mesh/real_net.ts";
 import { realProbe } from "../../lib/mesh/real_probe.ts";
 import { realScope } from "../../lib/mesh/real_scope.ts";
 import { readAuthority } from "../../lib/mesh/real_tls.ts";
-import { lockFolder, print, printError, readConfig, runProgram } from "../../lib/mesh/real_program.ts";
+import {
+  lockFolder,
+  logWriter,
+  print,
+  printError,
+  readConfig,
+  runProgram,
+} from "../../lib/mesh/real_program.ts";
 import { runUntilSignal } from "../../lib/mesh/run.ts";
 import { ClientConfig, LocalConfig, PreviewConfig } from "./config.ts";
 import { directorAt } from "./director.ts";
@@ -51,7 +58,7 @@ const COMMANDS = new Map<string, (args: string[]) => Promise<void>>([
 
 async function run(args: string[]): Promise<void> {
   const config = (await readConfig(ClientConfig, args)).value;
-  const log = createLog({ level: config.logLevel, nowMs: Date.now, write: printError });
+  const log = createLog({ level: config.logLevel, nowMs: Date.now, write: logWriter() });
   using _lock = await lockFolder(config.folder);
   const stopping = new AbortController();
   const scope = realScope({ name: "client-agent", log, signal: stopping.signal });

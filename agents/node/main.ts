@@ -20,7 +20,7 @@ import { realNet } from "../../lib/mesh/real_net.ts";
 import { realProbe } from "../../lib/mesh/real_probe.ts";
 import { realScope } from "../../lib/mesh/real_scope.ts";
 import { readAuthority } from "../../lib/mesh/real_tls.ts";
-import { lockFolder, print, printError, readConfig, runProgram } from "../../lib/mesh/real_program.ts";
+import { lockFolder, logWriter, print, readConfig, runProgram } from "../../lib/mesh/real_program.ts";
 import { runUntilSignal } from "../../lib/mesh/run.ts";
 import type { Disk, Net, Scope } from "../../lib/seams.ts";
 import { uyuniClient } from "../../lib/uyuni/client.ts";
@@ -60,7 +60,7 @@ const COMMANDS = new Map<string, (args: string[]) => Promise<void>>([
 
 async function run(args: string[]): Promise<void> {
   const config = (await readConfig(NodeConfig, args)).value;
-  const log = createLog({ level: config.logLevel, nowMs: Date.now, write: printError });
+  const log = createLog({ level: config.logLevel, nowMs: Date.now, write: logWriter() });
   installNatsGuard(log);
   using _lock = await lockFolder(config.folder);
   const stopping = new AbortController();

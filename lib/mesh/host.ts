@@ -20,7 +20,7 @@ import type { MeshFunction } from "./function.ts";
 import { type Gate, watchGate } from "./gate.ts";
 import type { Role } from "./handler.ts";
 import { createHouse, type DocsFiles } from "./house.ts";
-import { createApp } from "./http.ts";
+import { type AppParts, createApp } from "./http.ts";
 import { Lanes } from "./lanes.ts";
 import { subscribeAll } from "./messages.ts";
 import { createMetrics, type ProcessFacts } from "./metrics.ts";
@@ -53,6 +53,8 @@ export interface HostOptions {
   processFacts?: ProcessFacts;
   /** @default null: no `/docs` */
   docs?: DocsFiles | null;
+  /** Told which route answers a request, to name its span. */
+  onRoute?: AppParts["onRoute"];
   /** Of the OpenAPI document. @default "0" */
   version?: string;
 }
@@ -93,7 +95,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
     (there) => there ? intake.open() : intake.close(),
   );
   const ticks = runTicks(place, [house, ...functions], gate);
-  const fetch = createApp({ place, trust, functions, gate, house });
+  const fetch = createApp({ place, trust, functions, gate, house, onRoute: options.onRoute });
   let listening: Listening | null = null;
   try {
     await intake.open();

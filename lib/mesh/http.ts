@@ -28,6 +28,8 @@ export interface AppParts {
   gate: Gate;
   /** The host's own routes, which answer always. */
   house: MeshFunction;
+  /** Told which route answers a request, before it does. */
+  onRoute?: ((route: Route | RawRoute) => void) | undefined;
 }
 
 type Answering = (request: Request, params: Record<string, string>) => Promise<Response>;
@@ -36,7 +38,7 @@ const ALWAYS: Gate = { isOpen: () => true, reasons: () => [] };
 
 /** Answers any request; never rejects. */
 export function createApp(
-  { place, trust, functions, gate, house }: AppParts,
+  { place, trust, functions, gate, house, onRoute }: AppParts,
 ): (request: Request) => Promise<Response> {
   const app = new Hono();
   const mount = ({ name, routes }: MeshFunction, gate: Gate) => {
@@ -44,7 +46,10 @@ export function createApp(
       const answer = isRaw(route)
         ? rawAnswering(place, name, route, trust, gate)
         : jsonAnswering(place, name, route, trust, gate);
-      app.on(route.method, honoPath(route.path), (c) => answer(c.req.raw, c.req.param()));
+      app.on(route.method, honoPath(route.path), (c) => {
+        onRoute?.(route);
+        return answer(c.req.raw, c.req.param());
+      });
     }
   };
   mount(house, ALWAYS);

@@ -6,6 +6,7 @@
 import type { z } from "zod";
 import { type Config, configPath, parseConfig } from "../config.ts";
 import { messageOf, SalarError } from "../errors.ts";
+import type { LogLevel } from "../log.ts";
 
 export type Commands = ReadonlyMap<string, (args: string[]) => Promise<void>>;
 
@@ -50,6 +51,19 @@ export async function lockFolder(folder: string): Promise<Disposable> {
   if (await file.tryLock(true)) return file;
   file.close();
   throw new SalarError("conflict", `Cannot start: another agent works in ${folder}`);
+}
+
+/**
+ * Where a program's log lines go: to standard error; with OTEL_DENO_CONSOLE=replace to the collector too. Deno sends there
+ * what is said to the console, with the trace of the request that said it, and prints none of it.
+ */
+export function logWriter(): (line: string, level: LogLevel) => void {
+  const exported = Deno.env.get("OTEL_DENO") === "true" && Deno.env.get("OTEL_DENO_CONSOLE") === "replace";
+  return (line, level) => {
+    printError(line);
+    // deno-lint-ignore no-console -- the console is the way that Deno gives
+    if (exported) console[level](line);
+  };
 }
 
 /** A line on standard output, where a program's results go. */

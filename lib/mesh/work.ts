@@ -63,7 +63,7 @@ export async function perform(
 ): Promise<Verdict> {
   const { scope: parent, stopping, running, metrics } = place;
   const scope = openFor(parent, order);
-  const log = place.log.with({ function: order.owner, name: order.name });
+  const log = place.log.with({ function: order.owner, work: order.name });
   const context: Context = { ...place.seams, scope, log, meter: metrics.meter(order.owner) };
 
   const startMs = scope.monoMs();
