@@ -66,6 +66,7 @@ async function loseNode(context: Context, fp: string): Promise<void> {
     if (node === null || beat === null || !isLost(node, beat, c.nowMs)) return;
     c.tx.lock(keys.beat(fp)); // a heartbeat that comes in meanwhile must win
     enterNodeState(c, node, "lose", `no heartbeat for ${Math.round((c.nowMs - beat.atMs) / 1000)} s`);
+    c.tx.put(keys.away(fp), EMPTY);
     c.tx.put(keys.sweep(fp), EMPTY);
   });
 }
@@ -118,8 +119,10 @@ async function sweepBatch(context: Context, fp: string): Promise<boolean> {
     }
     // Whoever is on the way from or to a node that is gone may still end there: it is looked at until nobody is left.
     const isEmpty = !isGone || ((await loads.get(c.tx, fp))?.placed ?? 0) === 0;
-    if (isEmpty) c.tx.delete(keys.sweep(fp));
-    else if (cursor !== "") c.tx.put(keys.sweep(fp), EMPTY);
+    if (isEmpty) {
+      c.tx.delete(keys.sweep(fp));
+      if (isGone) c.tx.delete(keys.away(fp)); // nobody will hear of it again
+    } else if (cursor !== "") c.tx.put(keys.sweep(fp), EMPTY);
     return false;
   });
 }

@@ -134,7 +134,10 @@ clusterTest(
     assert.ok([a.fp, b.fp].includes(await nodesOf(late.id)));
     assert.deepEqual(await placedOn(rig, [dead]), [0]);
     await rig.tick("watch");
-    assert.equal(await rig.read((tx) => tx.get(keys.sweep(dead.fp))), null);
+    assert.deepEqual(await rig.read((tx) => tx.getMany([keys.sweep(dead.fp), keys.away(dead.fp)])), [
+      null,
+      null,
+    ]);
   },
 );
 
