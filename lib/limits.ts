@@ -83,6 +83,8 @@ export const BATCH_OPEN_SLICE = 250;
 /** How long a token or an agent's key may be taken for good after it was revoked. */
 export const CREDENTIAL_CACHE_MS = 5_000;
 export const CREDENTIAL_CACHE_MAX = 10_000;
+/** Public keys that a process keeps as it has read them, some 500 bytes each. */
+export const VERIFY_KEYS_MAX = 100_000;
 /** Nonces of request proofs that are remembered per replica, for twice CLOCK_SKEW_MS_MAX. */
 export const PROOF_NONCES_MAX = 200_000;
 export const IDEMPOTENCY_KEY_CHARS_MAX = 128;

@@ -4,9 +4,11 @@
  * H1. A beat is stamped with this replica's clock: what counts is when it was heard, and nodes' clocks differ.
  * H2. A lost node that is heard of returns to the state that it had. The systems of any node that somebody took to be
  *     away follow by a sweep: one that is being drained was not `lost`, and yet made orphans.
+ * H3. Whoever takes a node to be away marks it and locks or writes what its heartbeat writes, so the two meet. The few
+ *     marks are read, and not each node: that would cost as much as finding the keys of all senders.
  */
 import { BEAT_BATCH_MAX, BEAT_BATCH_MS } from "../../lib/limits.ts";
-import { EMPTY } from "../../lib/store/record.ts";
+import { EMPTY, entries } from "../../lib/store/record.ts";
 import { subjects } from "../../lib/bus/subjects.ts";
 import { change } from "../../lib/cluster/change.ts";
 import { keys } from "../../lib/cluster/keys.ts";
@@ -32,18 +34,19 @@ export const beatHandler = batchHandler({
         newest.set(delivery.from.fp, { v: 1, atMs, load, systems, versions, slotLagBytes });
       }
     }
-    const back = await store.write(scope, async (tx) => {
-      const fps = [...newest.keys()];
-      const known = await nodes.getMany(tx, fps.map((fp) => [fp] as [string]));
-      const away = await tx.getMany(fps.map(keys.away));
+    const lost = await store.write(scope, async (tx) => {
       for (const [fp, beat] of newest) beats.put(tx, beat, fp);
-      for (const [index, fp] of fps.entries()) {
-        if (known[index] && away[index] !== null) tx.put(keys.sweep(fp), EMPTY);
+      const back: string[] = [];
+      for await (const { key } of entries(tx, keys.aways)) { // H3
+        const fp = key.slice(keys.aways.length);
+        if (newest.has(fp)) back.push(fp);
       }
-      return fps.filter((_, index) => known[index]?.state === "lost");
+      for (const fp of back) tx.put(keys.sweep(fp), EMPTY);
+      const found = await nodes.getMany(tx, back.map((fp): [string] => [fp]));
+      return back.filter((_, index) => found[index]?.state === "lost");
     });
     meter.count("node_beats", messages.length);
-    for (const fp of back) await welcomeBack(context, fp);
+    for (const fp of lost) await welcomeBack(context, fp);
     return done();
   },
 });

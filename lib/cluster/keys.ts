@@ -29,8 +29,9 @@ export const keys = {
   /** Last heartbeat; written in batches, so kept out of the node's own record. */
   beat: (fp: string) => `beat/${fp}`,
   beats: "beat/",
-  /** Mark: somebody took the node to be away and made orphans by it; its next heartbeat has them looked at again. */
+  /** Mark: somebody took the node to be away (lost, too); its next heartbeat has it and its systems looked at again. */
   away: (fp: string) => `away/${fp}`,
+  aways: "away/",
   /** How many systems are placed on a node, those on their way to it included. Placement locks it by writing it. */
   load: (fp: string) => `load/${fp}`,
   /** Work index: a node was lost or came back, and its systems' states must follow; the value is a cursor. */

@@ -4,13 +4,14 @@
  * B1. A batch runs when it is full or `waitMs` after its first input; one at a time, the next gathers meanwhile.
  * B2. What waits is bounded: BATCHES_WAITING_MAX full batches, then the bus holds back (and drops its oldest).
  * B3. An input that is refused is counted and left out; it never spoils the batch.
+ *     Inputs are opened when their batch runs, so that its senders are found together; other work gets its turn between.
  * B4. A drain runs what was gathered.
  */
 import type { Message, Subscription } from "../bus/bus.ts";
-import { BATCHES_WAITING_MAX } from "../limits.ts";
+import { BATCH_OPEN_SLICE, BATCHES_WAITING_MAX } from "../limits.ts";
 import type { Context } from "./context.ts";
 import { groupOf } from "./function.ts";
-import type { BatchHandler, Delivery } from "./handler.ts";
+import { type BatchHandler, type Delivery, done } from "./handler.ts";
 import { type Order, perform, type Workplace } from "./work.ts";
 
 interface Item {
@@ -18,18 +19,24 @@ interface Item {
   delivery: Delivery;
 }
 
+/** How the messages of a batch become inputs. */
+export interface Opener {
+  /** Finds all the senders at once. */
+  meet(context: Context, messages: readonly Message[]): Promise<void>;
+  /** @throws what is wrong with the message. */
+  open(context: Context, message: Message): Promise<Item>;
+}
+
 export async function startBatch(
   place: Workplace,
   owner: string,
   handler: BatchHandler,
-  open: (context: Context, message: Message) => Promise<Item>,
+  opener: Opener,
 ): Promise<Subscription> {
   const { sizeMax, waitMs } = handler.batch;
   const gathering = new Gathering(sizeMax);
   const order = (kind: Order["kind"]): Order => ({ kind, owner, name: handler.name });
-  const { seams, scope, log, metrics } = place;
-  // One context for all inputs: making one for each would cost more than checking it.
-  const opening: Context = { ...seams, scope, log, meter: metrics.meter(owner) };
+  const { seams, scope } = place;
 
   const subscription = await seams.bus.subscribe(
     scope,
@@ -37,13 +44,24 @@ export async function startBatch(
     { group: groupOf(owner, handler) },
     async (message) => {
       await gathering.room(); // B2
-      try {
-        gathering.add(await open(opening, message));
-      } catch (error) {
-        await perform(place, order("message"), () => Promise.reject(error)); // B3
-      }
+      gathering.add(message);
     },
   );
+
+  /** B3. */
+  const openAll = async (context: Context, messages: readonly Message[]): Promise<Item[]> => {
+    await opener.meet(context, messages);
+    const items: Item[] = [];
+    for (const [at, message] of messages.entries()) {
+      if (at > 0 && at % BATCH_OPEN_SLICE === 0) await context.scope.sleep(0);
+      try {
+        items.push(await opener.open(context, message));
+      } catch (error) {
+        await perform(place, order("message"), () => Promise.reject(error));
+      }
+    }
+    return items;
+  };
 
   const end = new AbortController();
   const runs = (async () => {
@@ -52,9 +70,11 @@ export async function startBatch(
         const wait = scope.child(`${owner}/${handler.name}/gather`, end.signal);
         await Promise.race([wait.sleep(waitMs).catch(() => {}), gathering.filled()]); // an end only cuts the wait
       }
-      const items = gathering.take();
-      const batch: Order = { ...order("batch"), fields: { size: items.length } };
-      await perform(place, batch, (context) => handler.run(context, items));
+      const messages = gathering.take();
+      await perform(place, { ...order("batch"), fields: { size: messages.length } }, async (context) => {
+        const items = await openAll(context, messages);
+        return items.length === 0 ? done() : await handler.run(context, items);
+      });
     }
   })();
 
@@ -68,10 +88,10 @@ export async function startBatch(
   };
 }
 
-/** The inputs that wait, and who waits for them. */
+/** The messages that wait, and who waits for them. */
 class Gathering {
   readonly #sizeMax: number;
-  #items: Item[] = [];
+  #messages: Message[] = [];
   #closed = false;
   #waiters: (() => void)[] = [];
 
@@ -80,17 +100,17 @@ class Gathering {
   }
 
   full(): boolean {
-    return this.#items.length >= this.#sizeMax;
+    return this.#messages.length >= this.#sizeMax;
   }
 
-  add(item: Item): void {
-    this.#items.push(item);
+  add(message: Message): void {
+    this.#messages.push(message);
     // Only at the edges somebody can be waiting for: a wake per message would cost more than the message.
-    if (this.#items.length === 1 || this.#items.length === this.#sizeMax) this.#wake();
+    if (this.#messages.length === 1 || this.#messages.length === this.#sizeMax) this.#wake();
   }
 
-  take(): Item[] {
-    const taken = this.#items.splice(0, this.#sizeMax);
+  take(): Message[] {
+    const taken = this.#messages.splice(0, this.#sizeMax);
     this.#wake();
     return taken;
   }
@@ -102,8 +122,8 @@ class Gathering {
 
   /** True once there is something; false when closed and empty. */
   async any(): Promise<boolean> {
-    while (this.#items.length === 0 && !this.#closed) await this.#change();
-    return this.#items.length > 0;
+    while (this.#messages.length === 0 && !this.#closed) await this.#change();
+    return this.#messages.length > 0;
   }
 
   async filled(): Promise<void> {
@@ -111,7 +131,9 @@ class Gathering {
   }
 
   async room(): Promise<void> {
-    while (this.#items.length >= BATCHES_WAITING_MAX * this.#sizeMax && !this.#closed) await this.#change();
+    while (this.#messages.length >= BATCHES_WAITING_MAX * this.#sizeMax && !this.#closed) {
+      await this.#change();
+    }
   }
 
   #change(): Promise<void> {

@@ -8,6 +8,7 @@
 import { SalarError } from "../errors.ts";
 import { BUS_ACK_WAIT_MS } from "../limits.ts";
 import type { DurableMessage, Message, Subscription } from "../bus/bus.ts";
+import { isFingerprint } from "../secure/keys.ts";
 import { PUBLIC } from "./auth.ts";
 import { startBatch } from "./batch.ts";
 import type { Context } from "./context.ts";
@@ -20,6 +21,7 @@ import { type Order, perform, toDelivery, type Workplace } from "./work.ts";
 
 /** Of a subject such as `salar.node.<fp>.beat`: where the sender's fingerprint stands. */
 const FP_TOKEN = 2;
+const decoder = new TextDecoder();
 
 export async function subscribeAll(
   place: Workplace,
@@ -33,12 +35,10 @@ export async function subscribeAll(
       for (const handler of handlers) {
         subscriptions.push(
           isBatch(handler)
-            ? await startBatch(
-              place,
-              name,
-              handler,
-              (context, message) => opened(context, trust, handler, message),
-            )
+            ? await startBatch(place, name, handler, {
+              meet: (context, messages) => met(context, trust, handler, messages),
+              open: (context, message) => opened(context, trust, handler, message),
+            })
             : await subscribe(place, name, handler, trust),
         );
       }
@@ -117,6 +117,20 @@ function orderOf(owner: string, handler: SubjectHandler, subject: string): Order
   return { kind: "message", owner, name: handler.name, fields: { subject } };
 }
 
+/** Whom the subjects name: not believed, but whose key each statement will need. */
+async function met(
+  context: Context,
+  trust: Trust,
+  handler: BatchHandler,
+  messages: readonly Message[],
+): Promise<void> {
+  if (handler.signedBy === undefined) return;
+  await trust.meet(
+    context,
+    messages.map(({ subject }) => subject.split(".")[FP_TOKEN] ?? "").filter(isFingerprint),
+  );
+}
+
 /** S1. The input and its delivery, once sender and shape are proven. */
 async function opened(
   context: Context,
@@ -150,7 +164,7 @@ async function proven(
   { role, kind }: { role: "node"; kind: string },
   { subject, data, atMs }: { subject: string; data: Uint8Array; atMs: number },
 ): Promise<{ body: unknown; from: Principal }> {
-  const text = new TextDecoder().decode(data); // what is not ASCII, openStatement refuses
+  const text = decoder.decode(data); // what is not ASCII, openStatement refuses
   const { claims, from } = await trust.statement(context, text, { role, kind, atMs });
   if (subject.split(".")[FP_TOKEN] !== claims.from) {
     throw new SalarError("forbidden", `Cannot accept statement: ${from.id} sent it on another's subject`);

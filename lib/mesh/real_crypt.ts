@@ -1,13 +1,14 @@
 /** Digests and signatures of a real process, by `node:crypto`: synchronous, see docs/simulation.md. */
 import { createHash } from "node:crypto";
+import { VERIFY_KEYS_MAX } from "../limits.ts";
 import type { Crypt, Signer } from "../seams.ts";
-import { identityFromPem, verifyEd25519 } from "../secure/keys.ts";
+import { identityFromPem, rememberingVerify } from "../secure/keys.ts";
 import type { Secret } from "../secure/secret.ts";
 
 export function realCrypt(): Crypt {
   return {
     sha256: (data) => new Uint8Array(createHash("sha256").update(data).digest()),
-    verify: verifyEd25519,
+    verify: rememberingVerify({ keysMax: VERIFY_KEYS_MAX }),
   };
 }
 

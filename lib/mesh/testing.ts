@@ -14,7 +14,7 @@ import { type Host, type HostOptions, startHost } from "./host.ts";
 import { realCrypt } from "./real_crypt.ts";
 import { realProbe } from "./real_probe.ts";
 import { realScope } from "./real_scope.ts";
-import { createTrust, type Trust } from "./trust.ts";
+import { type Agent, createTrust, type Trust } from "./trust.ts";
 
 export const CLUSTER = "c-test";
 const seeded = (byte: number): Identity => identityFromSeed(new Uint8Array(32).fill(byte));
@@ -33,10 +33,12 @@ export function testTrust(): Trust {
       const principal: Principal | null = role === undefined ? null : { id: `token:${role}`, role, fp: null };
       return Promise.resolve(principal);
     },
-    identify(_context, fp) {
-      if (fp === nodeKey.fp) return Promise.resolve({ spki: nodeKey.spki, role: "node" });
-      if (fp === systemKey.fp) return Promise.resolve({ spki: systemKey.spki, role: "system" });
-      return Promise.resolve(null);
+    identify(_context, fps) {
+      const agents = new Map<string, Agent>([
+        [nodeKey.fp, { spki: nodeKey.spki, role: "node" }],
+        [systemKey.fp, { spki: systemKey.spki, role: "system" }],
+      ]);
+      return Promise.resolve(fps.map((fp) => agents.get(fp) ?? null));
     },
   });
 }

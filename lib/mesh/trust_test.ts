@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { CREDENTIAL_CACHE_MS } from "../limits.ts";
+import type { Identity } from "../secure/keys.ts";
 import { proveRequest } from "../secure/proof.ts";
+import { signStatement } from "../secure/statement.ts";
 import { done } from "./handler.ts";
-import { meshFunction, systemKey, testRig } from "./testing.ts";
+import { meshFunction, nodeKey, strangerKey, systemKey, testRig } from "./testing.ts";
 import { TestingClock } from "./testing_clock.ts";
 import { createTrust, type TrustOptions } from "./trust.ts";
 import type { Context } from "./context.ts";
@@ -27,7 +29,7 @@ async function inContext(test: (context: Context, clock: TestingClock) => Promis
 
 const nobody: TrustOptions = {
   authenticate: () => Promise.resolve(null),
-  identify: () => Promise.resolve(null),
+  identify: (_context, fps) => Promise.resolve(fps.map(() => null)),
 };
 
 Deno.test("createTrust() asks for a token once per CREDENTIAL_CACHE_MS, and for an unknown one each time", async () => {
@@ -55,8 +57,10 @@ Deno.test("createTrust() refuses a proof that was used before for as long as its
   await inContext(async (context, clock) => {
     const trust = createTrust({
       ...nobody,
-      identify: (_context, fp) =>
-        Promise.resolve(fp === systemKey.fp ? { spki: systemKey.spki, role: "system" } : null),
+      identify: (_context, fps) =>
+        Promise.resolve(
+          fps.map((fp) => fp === systemKey.fp ? { spki: systemKey.spki, role: "system" } : null),
+        ),
     });
     const request = { method: "GET", target: "/v1/x", body: new Uint8Array() };
     const sign = () =>
@@ -69,5 +73,46 @@ Deno.test("createTrust() refuses a proof that was used before for as long as its
       await clock.advance(60_000);
     }
     assert.equal((await trust.proof(context, sign(), request)).role, "system");
+  });
+});
+
+Deno.test("createTrust() finds agents met together in one look-up, and asks again for none but strangers", async () => {
+  await inContext(async (context, clock) => {
+    const asked: (readonly string[])[] = [];
+    const trust = createTrust({
+      ...nobody,
+      identify(_context, fps) {
+        asked.push(fps);
+        return Promise.resolve(
+          fps.map((fp) => fp === nodeKey.fp ? { spki: nodeKey.spki, role: "node" } : null),
+        );
+      },
+    });
+    const iat = Math.floor(context.scope.nowMs() / 1_000);
+    const claims = {
+      kind: "node.beat",
+      cluster: context.cluster,
+      to: "*",
+      seq: 1,
+      iat,
+      exp: iat + 60,
+      epoch: 0,
+    };
+    const said = (signer: Identity) =>
+      trust.statement(context, signStatement({ ...claims, body: {} }, signer), {
+        role: "node",
+        kind: "node.beat",
+        atMs: context.scope.nowMs(),
+      });
+
+    await trust.meet(context, [nodeKey.fp, strangerKey.fp, nodeKey.fp]);
+    assert.equal((await said(nodeKey)).from.fp, nodeKey.fp);
+    assert.deepEqual(asked, [[nodeKey.fp, strangerKey.fp]]);
+    await assert.rejects(said(strangerKey), /nobody is known/);
+    await trust.meet(context, [nodeKey.fp]);
+    assert.deepEqual(asked.slice(1), [[strangerKey.fp]]);
+    await clock.advance(CREDENTIAL_CACHE_MS + 1);
+    await trust.meet(context, [nodeKey.fp]);
+    assert.deepEqual(asked.slice(2), [[nodeKey.fp]]);
   });
 });

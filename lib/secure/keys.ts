@@ -87,9 +87,37 @@ function identityOf(privateKey: KeyObject): Identity {
 
 /** The `Verify` of Ed25519. */
 export function verifyEd25519(spki: Uint8Array, data: Uint8Array, signature: Uint8Array): boolean {
+  return verifyWith(publicKeyFromSpki, spki, data, signature);
+}
+
+/**
+ * `verifyEd25519` for who hears the same senders again and again. It remembers the last `keysMax` keys that it has read
+ * of their bytes, which takes a fifth of the time of a check; the bytes are the key, so none of them goes stale.
+ */
+export function rememberingVerify({ keysMax }: { keysMax: number }): Verify {
+  const read = new Map<string, KeyObject>();
+  const keyOf = (spki: Uint8Array): KeyObject => {
+    const name = spki.toHex();
+    const known = read.get(name);
+    if (known !== undefined) return known;
+    const key = publicKeyFromSpki(spki);
+    const [oldest] = read.keys();
+    if (oldest !== undefined && read.size >= keysMax) read.delete(oldest);
+    read.set(name, key);
+    return key;
+  };
+  return (spki, data, signature) => verifyWith(keyOf, spki, data, signature);
+}
+
+function verifyWith(
+  keyOf: (spki: Uint8Array) => KeyObject,
+  spki: Uint8Array,
+  data: Uint8Array,
+  signature: Uint8Array,
+): boolean {
   if (signature.length !== SIGNATURE_BYTES) return false;
   try {
-    return verify(null, data, publicKeyFromSpki(spki), signature);
+    return verify(null, data, keyOf(spki), signature);
   } catch (error) {
     if (error instanceof TrustError) return false;
     throw error;

@@ -11,6 +11,7 @@ import {
   isFingerprint,
   publicKeyFromPem,
   publicKeyFromSpki,
+  rememberingVerify,
   saltFingerprintOfPem,
   samePublicKey,
   type Signer,
@@ -71,16 +72,22 @@ Deno.test("identityFromPem() refuses other keys and does not quote what it read"
   );
 });
 
-Deno.test("verifyEd25519() is true for the key's own signature and false for anything else", () => {
-  const { spki, sign } = seeded(1);
-  const data = Uint8Array.of(1, 2, 3);
-  assert.equal(verifyEd25519(spki, data, sign(data)), true);
-  assert.equal(verifyEd25519(spki, Uint8Array.of(1, 2), sign(data)), false);
-  assert.equal(verifyEd25519(seeded(2).spki, data, sign(data)), false);
-  assert.equal(verifyEd25519(spki.subarray(1), data, sign(data)), false);
-  assert.equal(verifyEd25519(spkiOf(publicKeyFromPem(RSA_PEM)), data, sign(data)), false);
-  assert.equal(verifyEd25519(spki, data, new Uint8Array(0)), false);
-});
+for (const verify of [verifyEd25519, rememberingVerify({ keysMax: 1 })]) {
+  const name = verify === verifyEd25519 ? "verifyEd25519" : "rememberingVerify";
+  Deno.test(`${name}() is true for the key's own signature and false for anything else, each time`, () => {
+    const { spki, sign } = seeded(1);
+    const data = Uint8Array.of(1, 2, 3);
+    for (let round = 0; round < 2; round++) {
+      assert.equal(verify(spki, data, sign(data)), true);
+      assert.equal(verify(spki, Uint8Array.of(1, 2), sign(data)), false);
+      assert.equal(verify(seeded(2).spki, data, sign(data)), false);
+      assert.equal(verify(seeded(2).spki, data, seeded(2).sign(data)), true);
+      assert.equal(verify(spki.subarray(1), data, sign(data)), false);
+      assert.equal(verify(spkiOf(publicKeyFromPem(RSA_PEM)), data, sign(data)), false);
+      assert.equal(verify(spki, data, new Uint8Array(0)), false);
+    }
+  });
+}
 
 Deno.test("publicKeyFromSpki() reads one Ed25519 key in its one spelling", () => {
   const spki = Buffer.from(seeded(1).spki);

@@ -43,7 +43,7 @@ export async function runChild({ functions, path, replica, openBus }: ChildOptio
     replica,
     trust: createTrust({
       authenticate: () => Promise.resolve(null),
-      identify: () => Promise.resolve(null),
+      identify: (_context, fps) => Promise.resolve(fps.map(() => null)),
     }),
     http: { hostname: "127.0.0.1", port: 0 },
   });
