@@ -163,19 +163,18 @@ export class BatchStream implements Swept {
     return carrier;
   }
 
-  /** The next commands of the queue as one message, encoded from its end to its start; null when all were cancelled. */
-  #takeMessage(): Uint8Array | null {
+  /** The next `count` commands of the queue as one message, or fewer; null when all of them were cancelled. */
+  #takeMessage(count = Math.min(this.#queue.length, BATCH_COMMANDS_MAX)): Uint8Array | null {
     const writer = new Writer(1024);
     const taken: Waiting[] = [];
-    let next = 0;
-    for (; next < this.#queue.length && taken.length < BATCH_COMMANDS_MAX; next++) {
-      if (writer.length > BATCH_MESSAGE_BYTES) break;
-      const waiting = this.#queue[next];
-      if (waiting !== undefined && this.#waiting.has(waiting.id) && this.#write(writer, waiting)) {
-        taken.push(waiting);
-      }
+    // From the last to the first, since encoding runs backwards: they leave in the order in which they came.
+    for (let at = count - 1; at >= 0; at--) {
+      const waiting = this.#queue[at];
+      if (waiting === undefined || !this.#waiting.has(waiting.id) || !this.#write(writer, waiting)) continue;
+      taken.push(waiting);
+      if (writer.length > BATCH_MESSAGE_BYTES && count > 1) return this.#takeMessage(count >> 1);
     }
-    this.#queue = next === this.#queue.length ? [] : this.#queue.slice(next);
+    this.#queue = count === this.#queue.length ? [] : this.#queue.slice(count);
     if (taken.length === 0) return null;
     const end = writer.length;
     for (const { id } of taken) writer.varint32(id);

@@ -89,7 +89,8 @@ export function openCall(
   stream.on("data", (chunk: Uint8Array) => {
     if (ended) return;
     try {
-      frames.push(chunk, (message) => {
+      // What callers get are views of this: a plain array, for the `slice` of a Buffer would not copy.
+      frames.push(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length), (message) => {
         if (!ended) onMessage(message);
       });
     } catch (error) {

@@ -63,7 +63,7 @@ export const LITE_RESOLVE_KEYS = 512;
 export const TIMESTAMPS_AT_ONCE_MAX = 10_000;
 export const LOW_RESOLUTION_REFRESH_MS = 2_000;
 export const BATCH_COMMANDS_MAX = 128;
-/** A message of BatchCommands takes no further command beyond this; servers in Go refuse from 4 MiB on. */
+/** A message of BatchCommands beyond this holds one command; servers in Go refuse from 4 MiB on. */
 export const BATCH_MESSAGE_BYTES = 1024 * 1024;
 export const REGION_IDLE_MS = 600_000;
 export const REGION_IDLE_JITTER_MS = 60_000;

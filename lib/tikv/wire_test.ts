@@ -74,6 +74,7 @@ Deno.test("call() reads a reply that comes in many pieces, and one of 20 MiB", a
       const { region } = await wire.call(server.address, Pd.getRegion, {}, OPTIONS);
       assert.equal(region?.startKey.length, size);
       assert.ok(region.startKey.every((byte) => byte === 7));
+      assert.equal(region.startKey.constructor, Uint8Array, "no Buffer, whose slice() is no copy");
     }
   });
 });

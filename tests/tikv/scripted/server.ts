@@ -164,7 +164,8 @@ function wrap(number: number, message: AnyMessage, value: unknown): Uint8Array {
 /** One stream of HTTP/2 as messages. */
 class Exchange {
   readonly #stream: ServerHttp2Stream;
-  #held = new Uint8Array(0);
+  #parts: Uint8Array[] = [];
+  #held = 0;
   #responded = false;
   #trailers: Record<string, string> = {};
 
@@ -173,18 +174,19 @@ class Exchange {
   }
 
   onMessage(each: (bytes: Uint8Array) => void): void {
+    let needed = PREFIX;
     this.#stream.on("data", (chunk: Uint8Array) => {
-      const all = new Uint8Array(this.#held.length + chunk.length);
-      all.set(this.#held);
-      all.set(chunk, this.#held.length);
-      let at = 0;
-      while (all.length - at >= PREFIX) {
-        const end = at + PREFIX + new DataView(all.buffer).getUint32(at + 1);
-        if (end > all.length) break;
-        each(all.slice(at + PREFIX, end));
-        at = end;
+      this.#parts.push(chunk);
+      this.#held += chunk.length;
+      while (this.#held >= needed) {
+        const all = concat(this.#parts, this.#held);
+        needed = PREFIX + new DataView(all.buffer).getUint32(1);
+        const isWhole = all.length >= needed;
+        if (isWhole) each(all.slice(PREFIX, needed));
+        this.#parts = [isWhole ? all.subarray(needed) : all];
+        this.#held -= isWhole ? needed : 0;
+        if (isWhole) needed = PREFIX;
       }
-      this.#held = all.slice(at);
     });
   }
 
@@ -218,4 +220,14 @@ class Exchange {
     this.#stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true });
     this.#stream.on("wantTrailers", () => this.#stream.sendTrailers(this.#trailers));
   }
+}
+
+function concat(parts: Uint8Array[], length: number): Uint8Array {
+  const all = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
 }
