@@ -45,7 +45,7 @@ export function watchGate(
     }
     await onCheck(storeFault === null);
   });
-  return { isOpen: () => reasons().length === 0, reasons };
+  return { isOpen: () => storeFault === null && bus.state() === "connected", reasons };
 }
 
 async function faultOf(scope: Scope, store: Store): Promise<string | null> {

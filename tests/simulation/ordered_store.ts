@@ -22,6 +22,9 @@ export interface Written {
   after: Uint8Array | null;
 }
 
+/** So many deleted keys are swept together. */
+const SWEEP_AT = 64;
+
 /** How one process reaches the data. Both may wait, fail or never answer. */
 export interface Link {
   /** Before a transaction begins, and for a check. */
@@ -58,8 +61,11 @@ export class OrderedData {
   onRefused: (outcome: Outcome["kind"]) => void = () => {};
   readonly #sabotage: Sabotage | null;
   #revision = 0;
-  /** All keys that ever were, in order. */
-  readonly #keys: string[] = [];
+  /** In order: all keys with a value, and those deleted ones that somebody may still see or nobody has swept yet. */
+  #keys: string[] = [];
+  /** Those of `#keys`. What is deleted and swept from it keeps its last version, for a late commit to conflict with. */
+  readonly #listed = new Set<string>();
+  readonly #deleted = new Set<string>();
   readonly #versions = new Map<string, Version[]>();
   readonly #locked = new Map<string, number>();
 
@@ -113,13 +119,17 @@ export class OrderedData {
     const revision = ++this.#revision;
     const oldest = this.#oldestSnapshot();
     const written: Written[] = [];
+    const fresh: string[] = [];
     for (const [key, wanted] of buffer.writes) {
       const before = this.get(key);
       const after = spoiled(this.#sabotage, { key, before, after: wanted, revision });
       if (after === undefined) continue;
       written.push({ key, before, after });
+      if (after !== null && !this.#listed.has(key)) fresh.push(key);
       this.#put(key, { revision, value: after }, oldest);
     }
+    if (fresh.length > 0) this.#list(fresh);
+    if (this.#deleted.size > SWEEP_AT) this.#sweep(oldest);
     for (const key of buffer.locks) this.#locked.set(key, revision);
     if (token !== null) this.tokens.set(token.name, token);
     this.onCommit(written);
@@ -143,16 +153,42 @@ export class OrderedData {
   }
 
   #put(key: string, version: Version, oldest: number): void {
+    if (version.value === null) this.#deleted.add(key);
+    else this.#deleted.delete(key);
     const versions = this.#versions.get(key);
-    if (versions === undefined) {
-      this.#versions.set(key, [version]);
-      this.#keys.splice(this.#indexOf(key), 0, key);
-      return;
-    }
+    if (versions === undefined) return void this.#versions.set(key, [version]);
     let gone = 0; // D1: all but the last one that the oldest reader sees
     while (gone + 1 < versions.length && (versions[gone + 1] as Version).revision <= oldest) gone++;
     if (gone > 0) versions.splice(0, gone);
     versions.push(version);
+  }
+
+  /** All new keys of a commit at once, from the last: one by one, each would move all that come after it. */
+  #list(fresh: string[]): void {
+    fresh.sort(compareKeys);
+    const keys = this.#keys;
+    let end = keys.length;
+    for (const key of fresh) {
+      keys.push(key);
+      this.#listed.add(key);
+    }
+    for (let left = fresh.length; left > 0; left--) {
+      const key = fresh[left - 1] as string;
+      const at = this.#indexOf(key, end);
+      for (let from = end - 1; from >= at; from--) keys[from + left] = keys[from] as string;
+      keys[at + left - 1] = key;
+      end = at;
+    }
+  }
+
+  /** D1. Scans need not walk over what is deleted for everybody. */
+  #sweep(oldest: number): void {
+    for (const key of this.#deleted) {
+      if ((this.#versions.get(key)?.at(-1)?.revision ?? 0) > oldest) continue;
+      this.#deleted.delete(key);
+      this.#listed.delete(key);
+    }
+    this.#keys = this.#keys.filter((key) => this.#listed.has(key));
   }
 
   #oldestSnapshot(): number {
@@ -161,8 +197,8 @@ export class OrderedData {
     return oldest;
   }
 
-  #indexOf(key: string): number {
-    let [low, high] = [0, this.#keys.length];
+  #indexOf(key: string, end = this.#keys.length): number {
+    let [low, high] = [0, end];
     while (low < high) {
       const middle = (low + high) >> 1;
       if (compareKeys(this.#keys[middle] as string, key) < 0) low = middle + 1;

@@ -9,7 +9,7 @@ import { createLog, type Log } from "../../lib/log.ts";
 import { assertWhole } from "../../lib/cluster/testing_whole.ts";
 import type { AuditEntry } from "../../lib/cluster/types.ts";
 import { apiTokens } from "../../lib/cluster/records.ts";
-import type { Probe, Random } from "../../lib/seams.ts";
+import type { Probe } from "../../lib/seams.ts";
 import { mintToken, TOKEN_RANDOM_BYTES } from "../../lib/secure/token.ts";
 import { startChaos } from "./chaos.ts";
 import { Broken, Checks } from "./checks.ts";
@@ -22,6 +22,7 @@ import { People } from "./people.ts";
 import { Process } from "./process.ts";
 import { between, hashText, seededRandom } from "./random.ts";
 import type { Sabotage } from "./sabotage.ts";
+import { NODES, scaleOf } from "./scale.ts";
 import { NodeMachine, SystemMachine, textOf, World } from "./world.ts";
 
 export interface RunOptions {
@@ -46,17 +47,13 @@ export interface Result {
   reached: Record<string, number>;
 }
 
-const NODES = 5;
-const SYSTEMS = 200;
-/** Every so many seeds all systems have an agent; in the others a part of them, the rest is known from databases only. */
-const WHOLE_EVERY = 20;
-const AGENTS_MIN = 10;
-const AGENTS_MAX = 35;
 const ZONES = ["berlin", "nuremberg", "prague"];
 /** How long people meddle and things fail. */
 const CHAOS_MS = 45_000;
 const MEDDLE_MS_MAX = 5_000;
 const QUIET_MS_MAX = 900_000;
+/** From one look whether all is at rest to the next. */
+const LOOK_MS = 500;
 /** Getting on for ever is no end either. */
 const RUN_MS_MAX = 2 * 3_600_000;
 
@@ -93,7 +90,7 @@ export function runSeed({ seed, drain, only = null, sabotage = null, trace = nul
     faults,
     sabotage,
   });
-  fill(world, seededRandom(seed, "world"), seed % WHOLE_EVERY === 0 ? SYSTEMS : null);
+  fill(world, seed);
   const data = new OrderedData(sabotage);
   const checks = new Checks(world, probe);
   data.onCommit = (written) => {
@@ -169,13 +166,17 @@ export function runSeed({ seed, drain, only = null, sabotage = null, trace = nul
   });
 
   let [seenProgress, quietSinceMs] = [0, 0];
+  let lookAtMs = 0;
   let isDone = false;
   while (!isDone && stopped.failure === null && kernel.step()) {
     if (checks.progress !== seenProgress) [seenProgress, quietSinceMs] = [checks.progress, kernel.nowMs];
     if (kernel.nowMs - quietSinceMs > QUIET_MS_MAX || kernel.nowMs > RUN_MS_MAX) {
       fail(new Broken("E2 it gets there", unrest(world, checks) ?? "people are not done"));
     }
-    if (faults.isOver() && kernel.nowMs - quietSinceMs > 3_000) isDone = unrest(world, checks) === null;
+    if (faults.isOver() && kernel.nowMs - quietSinceMs > 3_000 && kernel.nowMs >= lookAtMs) {
+      isDone = unrest(world, checks) === null;
+      lookAtMs = kernel.nowMs + LOOK_MS;
+    }
   }
   if (!isDone) {
     stopped.failure ??= { invariant: "E2", detail: "nothing is left to happen", atMs: kernel.nowMs };
@@ -198,14 +199,15 @@ export function runSeed({ seed, drain, only = null, sabotage = null, trace = nul
 }
 
 /** Nodes with room for all, but not much more; some systems live on a node already, of those with an agent most are new. */
-function fill(world: World, random: Random, agents: number | null): void {
-  const capacity = Math.ceil(SYSTEMS / NODES * (1.2 + random.below(10) / 10));
+function fill(world: World, seed: number): void {
+  const random = seededRandom(seed, "world");
+  const { systems, agents } = scaleOf(seed, random);
+  const capacity = Math.ceil(systems / NODES * (1.2 + random.below(10) / 10));
   for (let n = 1; n <= NODES; n++) {
     world.nodes.push(new NodeMachine(`node-${n}`, ZONES[n % ZONES.length] ?? "", capacity));
   }
-  const withAgent = agents ?? between(random, AGENTS_MIN, AGENTS_MAX);
-  for (let n = 1; n <= SYSTEMS; n++) {
-    const hasAgent = n <= withAgent;
+  for (let n = 1; n <= systems; n++) {
+    const hasAgent = n <= agents;
     const system = new SystemMachine(`client-${n}`, ZONES[random.below(ZONES.length)] ?? "", hasAgent);
     world.systems.push(system);
     const node = world.nodes[hasAgent ? random.below(NODES) : n % NODES];
