@@ -117,6 +117,7 @@ Deno.test("connectPlacement() ends with `unavailable` within its time when nobod
       return true;
     });
     assert.ok(rig.runtime.nowMs() - startMs <= timeoutMs);
+    for (const call of rig.wire.calls) assert.ok(call.timeoutMs <= timeoutMs);
   }
 });
 
@@ -464,6 +465,16 @@ Deno.test("recent() is kept fresh without anybody asking", async () => {
   const before = placement.recent();
   await rig.runtime.sleep(LOW_RESOLUTION_REFRESH_MS * 2);
   assert.ok(placement.recent() > before);
+});
+
+Deno.test("recent() is not asked for while timestamps are taken anyway", async () => {
+  using rig = new Rig();
+  const placement = await rig.connect();
+  for (let count = 0; count < 10; count++) {
+    await rig.runtime.sleep(LOW_RESOLUTION_REFRESH_MS / 2);
+    await placement.timestamp(rig.runtime.operation());
+  }
+  assert.equal(rig.streams[0]?.requests.length, 11);
 });
 
 Deno.test("close() ends what goes on in the background and every later call: `closed`", async () => {

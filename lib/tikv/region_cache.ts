@@ -122,7 +122,7 @@ export class RegionCache {
     if (before !== undefined && endsAbove(before, entry.startKey)) from -= 1;
     const to = entry.endKey.length === 0 ? this.#sorted.length : this.#startsBefore(entry.endKey, 0);
     const intersecting = this.#sorted.slice(from, to);
-    if (intersecting.some(({ id, version }) => id !== entry.id && version > entry.version)) return false;
+    if (intersecting.some(({ version }) => version > entry.version)) return false;
 
     for (const old of intersecting) this.#forget(old);
     this.#sorted.splice(from, to - from, entry);

@@ -199,6 +199,14 @@ Deno.test("locate() shares one look-up among all who ask for one region at once"
   assert.deepEqual(rig.lookUps, ["a", "x"]);
 });
 
+Deno.test("locate() of two unknown regions at once needs no wait", async () => {
+  using rig = new Rig();
+  rig.layout = (place) => place < "m" ? pdRegion("", "m", { id: 5n }) : pdRegion("m", "", { id: 6n });
+  const found = await Promise.all(["a", "x", "b", "y"].map((at) => rig.locate(at)));
+  assert.deepEqual(found.map(({ id }) => id), [5n, 6n, 5n, 6n]);
+  assert.deepEqual([rig.lookUps, rig.runtime.slept], [["a", "x"], []]);
+});
+
 Deno.test("locate() goes on for the others when one who shares its look-up gives up", async () => {
   using rig = new Rig();
   const abort = new AbortController();
@@ -271,6 +279,8 @@ Deno.test("NotLeader without a leader: every replica is asked, then the region i
   assert.equal(await rig.send(), null);
   assert.deepEqual(rig.asked, [1n, 2n, 3n]);
   assert.deepEqual(rig.runtime.slept, [2, 4, 8, 2], "a wait before each further try");
+  await rig.get();
+  assert.deepEqual(rig.lookUps.filter((each) => each === "k").length, 2);
 });
 
 Deno.test("two stores that each name the other as leader are not asked for ever", async () => {
@@ -295,8 +305,9 @@ Deno.test("RegionNotFound: looked up anew; from a follower: the leader is asked 
   assert.equal(await rig.send(), null);
   assert.deepEqual(rig.asked, [1n]);
 
-  rig.answers = [notLeader(), { regionError: { regionNotFound: {} } }, notLeader(1n)];
-  await rig.get();
+  const notFound = { regionError: { regionNotFound: {} } };
+  rig.answers = [notLeader(), notFound, notLeader(1n), notFound];
+  assert.equal(await rig.send(), null);
   assert.deepEqual(rig.asked.slice(1), [1n, 2n, 3n, 1n]);
 });
 
@@ -338,6 +349,24 @@ Deno.test("EpochNotMatch without regions: dropped, after a wait", async () => {
   assert.deepEqual(rig.lookUps, ["k", "store 1", "k"]);
 });
 
+Deno.test("EpochNotMatch with other regions, older than what is known of them: dropped, after a wait", async () => {
+  using rig = new Rig();
+  rig.layout = (place) => place < "m" ? pdRegion("", "m") : pdRegion("m", "", { id: 6n, version: 9n });
+  await rig.locate("x");
+  const currentRegions = [metaRegion("m", "", { id: 6n, version: 8n })];
+  rig.answers = [{ regionError: { epochNotMatch: { currentRegions } } }];
+  assert.equal(await rig.send(), null);
+  assert.deepEqual(rig.runtime.slept, [2]);
+});
+
+Deno.test("DataIsNotReady: a stale read is asked again as a plain one", async () => {
+  using rig = new Rig();
+  rig.answers = [{ regionError: { dataIsNotReady: {} } }];
+  await rig.send({ context: { staleRead: true, replicaRead: true } });
+  const asked = rig.gets.map(({ context }) => [context?.staleRead, context?.replicaRead]);
+  assert.deepEqual(asked, [[true, true], [false, false]]);
+});
+
 Deno.test("ServerIsBusy: waited for, and a follower is probed once after two such answers", async () => {
   using rig = new Rig();
   const busy = { regionError: { serverIsBusy: { reason: "too many" } } };
@@ -353,6 +382,17 @@ Deno.test("ServerIsBusy from a store whose lead has moved: the probe finds the n
   rig.wire.on(address(2), Kv.get, () => ({ regionError: { notLeader: { leader: peerOf(5n, 3n) } } }));
   assert.deepEqual((await rig.send())?.value, key("value"));
   assert.deepEqual(rig.asked, [1n, 1n, 2n, 3n]);
+});
+
+Deno.test("a store that said it is busy is the last one asked to help", async () => {
+  using rig = new Rig();
+  rig.layout = (place) => place < "m" ? pdRegion("", "m") : pdRegion("m", "", { id: 6n, leader: 2n });
+  rig.answers = [{ regionError: { serverIsBusy: {} } }];
+  const op = rig.runtime.operation();
+  await rig.regions.send(await rig.locate("x"), Kv.get, { key: key("x") }, { op, timeoutMs: 1_000 });
+  rig.answers = [notLeader(), notLeader(), notLeader()];
+  await rig.send();
+  assert.deepEqual(rig.asked, [2n, 2n, 1n, 3n, 2n]);
 });
 
 Deno.test("StaleCommand: the next replica is asked; a write's fate is uncertain until a reply", async () => {
@@ -517,6 +557,28 @@ Deno.test("a store that is down: a follower is asked at once, and says who leads
   assert.ok(!rig.runtime.slept.includes(75), "no wait before another store is asked");
 });
 
+Deno.test("a leader that answers only after long is asked no longer than a replica's time", async () => {
+  using rig = new Rig();
+  rig.wire.on(address(1), Kv.get, async () => {
+    await rig.runtime.sleep(30_000);
+    return lost("no answer", GrpcStatus.deadlineExceeded);
+  });
+  await rig.send();
+  assert.deepEqual(rig.asked, [1n, 1n, 2n]);
+});
+
+Deno.test("a named leader that cannot be reached is not asked, nor is who named it", async () => {
+  using rig = new Rig();
+  rig.layout = (place) => place < "m" ? pdRegion("", "m") : pdRegion("m", "", { id: 6n, leader: 2n });
+  rig.wire.down.add(address(2));
+  const op = rig.runtime.operation();
+  await rig.regions.send(await rig.locate("x"), Kv.get, { key: key("x") }, { op, timeoutMs: 1_000 });
+  const before = rig.asked.length;
+  rig.wire.on(address(1), Kv.get, () => ({ regionError: { notLeader: { leader: peerOf(5n, 2n) } } }));
+  await rig.send();
+  assert.deepEqual(rig.asked.slice(before), [1n, 3n]);
+});
+
 Deno.test("a follower is asked while the leader cannot be reached: a hibernating region then elects", async () => {
   using rig = new Rig();
   rig.wire.down.add(address(1));
@@ -609,6 +671,26 @@ Deno.test("many calls that fail at once share one health check", async () => {
   rig.answers = Array.from({ length: 20 }, () => lost());
   await Promise.all(Array.from({ length: 20 }, () => rig.get()));
   assert.equal(rig.wire.callsOf(StoreMethods.health).length, 1);
+});
+
+Deno.test("many calls that fail at once see to one watch, and one that fails later asks for no check", async () => {
+  using rig = new Rig();
+  await rig.send();
+  const late = Promise.withResolvers<Error>();
+  let first = true;
+  rig.wire.on(address(1), Kv.get, () => {
+    if (!first) return lost();
+    first = false;
+    return late.promise;
+  });
+  rig.wire.on("*", StoreMethods.health, (_, asked) => asked === address(1) ? lost() : { status: 1 });
+  const gets = Array.from({ length: 20 }, () => rig.get());
+  await Promise.all(gets.slice(1));
+  const checks = rig.wire.callsOf(StoreMethods.health).length;
+  late.resolve(lost());
+  await gets[0];
+  assert.equal(rig.wire.callsOf(StoreMethods.health).length, checks);
+  assert.equal(rig.lookUps.filter((each) => each === "store 1").length, 2, "first use, and the watch");
 });
 
 Deno.test("peers on buried stores, on TiFlash and witnesses are never asked", async () => {

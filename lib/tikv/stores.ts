@@ -3,8 +3,8 @@
  *
  * S1. A store is unreachable once its health check fails, and stays so until one succeeds; meanwhile it is checked
  *     every second and its address read anew, at first at once.
- * S2. `failures` rises whenever a store becomes unreachable or moves: whoever remembers something of the store
- *     under an older count looks it up again.
+ * S2. `failures` rises whenever a store becomes unreachable: whoever remembers something of the store under an older
+ *     count looks it up again.
  * S3. A store that the placement driver has buried, or that holds no keys of ours (TiFlash), is not usable: never
  *     asked.
  * Source: client-go internal/locate/store_cache.go.
@@ -86,7 +86,6 @@ export class Stores {
   forgetAddress(store: StoreRecord): void {
     if (store.address !== null) this.#options.wire.disconnect(store.address);
     store.address = null;
-    store.failures += 1;
   }
 
   #found(store: StoreRecord, liveness: Liveness): void {
@@ -109,10 +108,7 @@ export class Stores {
     const found = await placement.store(store.id, op);
     store.usable = found.state !== StoreState.tombstone && !isTiFlash(found);
     if (!store.usable || found.address === store.address) return;
-    if (store.address !== null) {
-      wire.disconnect(store.address);
-      store.failures += 1;
-    }
+    if (store.address !== null) wire.disconnect(store.address);
     store.address = found.address;
   }
 

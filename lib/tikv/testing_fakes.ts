@@ -70,6 +70,7 @@ export interface FakeCall {
   readonly address: string;
   readonly path: string;
   readonly request: unknown;
+  readonly timeoutMs: number;
 }
 
 type Answer = (request: unknown, address: string) => unknown;
@@ -102,7 +103,7 @@ export class FakeWire implements Wire {
     options: CallOptions,
   ): Promise<A> {
     const received = method.request.decode(method.request.encode(request));
-    this.calls.push({ address, path: method.path, request: received });
+    this.calls.push({ address, path: method.path, request: received, timeoutMs: options.timeoutMs });
     if (this.down.has(address)) throw refused(address);
     const answer = this.#answers.get(`${address} ${method.path}`) ?? this.#answers.get(`* ${method.path}`);
     if (answer === undefined) throw lost("unimplemented", GrpcStatus.unimplemented);
@@ -121,9 +122,8 @@ export class FakeWire implements Wire {
       address,
       requests: [],
       closed: false,
-      reply: (message) => {
-        if (!stream.closed) handlers.onMessage(method.reply.decode(method.reply.encode(message as AInit)));
-      },
+      // Also after the near side closed: what was under way then still arrives.
+      reply: (message) => handlers.onMessage(method.reply.decode(method.reply.encode(message as AInit))),
       end: (error) => {
         if (!stream.closed) handlers.onEnd(error);
         stream.closed = true;

@@ -88,7 +88,6 @@ export class Timestamps {
         const { first, step } = this.#check(answer, batch.length);
         for (const [at, waiter] of batch.entries()) waiter.resolve(first + step * BigInt(at));
       } catch (error) {
-        this.#pending = null;
         this.#close();
         // Where no stream came about, nobody was taken from the queue: all of it waits for the same leader.
         for (const waiter of batch.length > 0 ? batch : this.#queue.splice(0)) waiter.reject(error);
@@ -128,8 +127,8 @@ export class Timestamps {
   #ask({ duplex }: Stream, count: number): Promise<Answer> {
     const { clusterId, runtime } = this.#options;
     return new Promise((resolve, reject) => {
-      this.#pending = { sinceMs: runtime.nowMs(), resolve, reject };
       duplex.send({ header: { clusterId }, count });
+      this.#pending = { sinceMs: runtime.nowMs(), resolve, reject };
       if (!this.#watching) void this.#watch();
     });
   }

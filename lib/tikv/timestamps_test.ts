@@ -149,9 +149,11 @@ Deno.test("an answer that comes too late is nobody's", async () => {
   const startMs = rig.runtime.nowMs();
   await assert.rejects(rig.source.next(), withStatus(GrpcStatus.deadlineExceeded));
   assert.equal(rig.runtime.nowMs() - startMs, PD_CALL_MS);
-  assert.ok(slow);
-  rig.give(slow, 1);
-  rig.far = (stream, { count }) => rig.give(stream, count);
+  rig.far = (stream, { count }) => {
+    assert.ok(slow);
+    rig.give(slow, count);
+    rig.give(stream, count);
+  };
   assert.equal(await rig.source.next(), ts(1_000n, 2n));
   assert.equal(rig.streams.size, 2);
 });
@@ -172,6 +174,15 @@ Deno.test("when another driver leads, the next request goes there", async () => 
     ["pd-1:2379", true],
     ["pd-2:2379", false],
   ]);
+});
+
+Deno.test("a stream that ends while it is being opened fails who waits, at once", async () => {
+  using rig = new Rig();
+  rig.wire.stream = (_address, _method, { onEnd }) => {
+    onEnd(lost("no such method", GrpcStatus.unimplemented));
+    return Promise.resolve({ send: () => {}, close: () => {} });
+  };
+  await assert.rejects(rig.source.next(), withStatus(GrpcStatus.unimplemented));
 });
 
 Deno.test("no stream can be opened: all who wait are told, at once", async () => {
