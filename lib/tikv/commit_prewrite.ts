@@ -139,12 +139,17 @@ class Prewrite {
     }
   }
 
-  /** P4. */
+  /** P4. Where a lost attempt may have committed in one phase, a second phase must not follow it. */
   #split(parts: Batch<Intent>[], fate: Fate): Batch<Intent>[] {
-    if (this.#mode === "one-phase" && parts.length > 1) {
-      this.#mode = "two-phase";
-      this.#commits = fate.uncertain; // that of the one-phase attempt
+    if (this.#mode !== "one-phase" || parts.length === 1) return parts;
+    if (fate.uncertain) {
+      throw new TikvError(
+        "aborted",
+        `${this.#grouping.op.name}: the region was split while an answer was lost`,
+      );
     }
+    this.#mode = "two-phase";
+    this.#commits = false;
     return parts;
   }
 
