@@ -9,7 +9,7 @@ import { asTimeAhead, budgetInputs, type Command, type Input, NODE, partsOf, WHY
 import { number, text } from "./columns.ts";
 import { EXIT } from "./exit.ts";
 import { at, type Json, listAt, numberAt, textAt } from "./json.ts";
-import { openSession, printJson, say, type Session, tablePrinter } from "./session.ts";
+import { mayAsk, openSession, printJson, say, type Session, tablePrinter } from "./session.ts";
 import { watchBegun } from "./watch.ts";
 import type { Sink, World } from "./world.ts";
 
@@ -40,8 +40,7 @@ export const drain: Command = {
   routes: ["nodes.drain", "plans.show"],
   async run({ world, given, flags }) {
     const { node, dryRun = false, yes = false, wait = true } = given;
-    const mayAsk = world.stdin.isTerminal && world.stderr.isTerminal;
-    if (!yes && !dryRun && !mayAsk) { // D2
+    if (!yes && !dryRun && !mayAsk(world)) { // D2
       const state = "this is no terminal; give --yes or --dry-run";
       throw new SalarError("bad-input", `Cannot ask whether to drain: ${state}`);
     }

@@ -9,16 +9,16 @@ import { number, text } from "./columns.ts";
 import { type Command, type Given, type Input, NODE, partsOf, WHY } from "./command.ts";
 import { EXIT, type Exit } from "./exit.ts";
 import { at, type Json, listAt, numberAt, textAt } from "./json.ts";
-import { openSession, printJson, say, type Session, tablePrinter } from "./session.ts";
+import { mayAsk, openSession, printJson, say, type Session, tablePrinter } from "./session.ts";
 import type { Sink, World } from "./world.ts";
 
-const { to: _both, ...why } = WHY; // part of the query or of the body
+const { to: _both, ...REASON } = WHY; // part of the query or of the body
 const INPUTS: readonly Input[] = [
   NODE,
   { as: "--force", about: "Remove a dead node, which never comes back, with the systems left on it" },
   { as: "--yes", about: "With --force: do not ask" },
   { as: "--dry-run", about: "With --force: only show what would be forgotten" },
-  why,
+  REASON,
 ];
 
 export const remove: Command = {
@@ -89,10 +89,6 @@ async function printPreview(session: Session, reply: Json, sink: Sink): Promise<
   if (named.length === 0) return;
   sink.write(named.length < count("forgotten") ? `Forgotten, the first ${named.length}:\n` : "Forgotten:\n");
   await tablePrinter(session, [number("ID", "system"), text("SYSTEM", "name")], sink)(named);
-}
-
-function mayAsk({ stdin, stderr }: World): boolean {
-  return stdin.isTerminal && stderr.isTerminal;
 }
 
 async function isTyped({ stderr, stdin }: World, name: string): Promise<boolean> {

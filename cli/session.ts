@@ -84,3 +84,8 @@ async function namesOrNone(session: Session): Promise<Map<string, string>> {
     return new Map();
   }
 }
+
+/** True where somebody sits who can answer a question. */
+export function mayAsk({ stdin, stderr }: Pick<World, "stdin" | "stderr">): boolean {
+  return stdin.isTerminal && stderr.isTerminal;
+}

@@ -106,6 +106,7 @@ async function preview(tx: Read, fp: string): Promise<z.infer<typeof ForcePrevie
 /** Takes a system off a node that was removed (R3); one that is moving is left to its move. */
 export async function leave(c: Change, node: Node, system: System): Promise<void> {
   const { tx, record } = c;
+  tx.lock(keys.moveOf(system.id)); // a move that is planned meanwhile
   if (await tx.get(keys.moveOf(system.id)) !== null) return;
   const why = `its node "${node.name}" was removed${node.reason === "" ? "" : `: ${node.reason}`}`;
   const event = system.fp === null ? "delete" : "release";
