@@ -471,7 +471,7 @@ Deno.test("recent() is not asked for while timestamps are taken anyway", async (
   using rig = new Rig();
   const placement = await rig.connect();
   for (let count = 0; count < 10; count++) {
-    await rig.runtime.sleep(LOW_RESOLUTION_REFRESH_MS / 2);
+    await rig.runtime.sleep(LOW_RESOLUTION_REFRESH_MS * 0.4);
     await placement.timestamp(rig.runtime.operation());
   }
   assert.equal(rig.streams[0]?.requests.length, 11);

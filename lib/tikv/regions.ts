@@ -81,7 +81,7 @@ class Sender implements Regions {
     for (let again = options.again ?? false;; again = true) {
       op.throwIfAborted();
       const replica = choices.next(this.#options.runtime.nowMs());
-      if (replica === null) return await this.#exhausted(region, op);
+      if (replica === null) return await this.#exhausted(choices, op);
       const { store } = replica;
       if (store.address === null) await this.#stores.load(store, op);
       const { address } = store;
@@ -96,7 +96,7 @@ class Sender implements Regions {
         });
       } catch (error) {
         if (fate && mayHaveRun(error)) fate.uncertain = true;
-        await this.#afterFailure(error, region, replica, choices, op);
+        await this.#afterFailure(error, replica, choices, op);
         continue;
       }
       const error = reply.regionError;
@@ -113,20 +113,15 @@ class Sender implements Regions {
       };
       const step = stepFor(error, attempt);
       if (fate && step.also === "uncertain") fate.uncertain = true;
-      if (!await this.#take(step, describe(error, region, replica), region, replica, choices, op)) {
-        return null;
-      }
+      const cause = describe(error, region, replica);
+      if (!await this.#take(step, { cause, replica, choices, op })) return null;
     }
   }
 
   /** False when the caller is to locate anew. */
   async #take(
     step: Step,
-    cause: string,
-    region: RegionEntry,
-    replica: Replica,
-    choices: Choices,
-    op: Operation,
+    { cause, replica, choices, op }: { cause: string; replica: Replica; choices: Choices; op: Operation },
   ): Promise<boolean> {
     const { runtime, onWarning } = this.#options;
     if (step.also === "mark busy") {
@@ -143,19 +138,19 @@ class Sender implements Regions {
         return true;
       case "ask leader":
         if (step.leader === null || choices.lead(step.leader.id)) return true;
-        choices.leave(replica);
+        choices.leave();
         await op.wait("scheduling", `${cause}, whose store cannot be reached`);
         return true;
       case "ask next":
-        choices.leave(replica);
+        choices.leave();
         if (step.wait !== undefined) await op.wait(step.wait, cause);
         return true;
       case "drop":
-        this.#cache.drop(region);
+        this.#cache.drop(choices.region);
         await op.wait(step.wait, cause);
         return false;
       case "install": {
-        this.#cache.drop(region);
+        this.#cache.drop(choices.region);
         const installed = step.regions.map((each) => this.#install(each, replica.peer.storeId));
         if (!installed.includes(true)) await op.wait("regionMiss", cause);
         return false;
@@ -168,14 +163,13 @@ class Sender implements Regions {
   /** After a call without a reply. Throws what another attempt cannot mend. */
   async #afterFailure(
     error: unknown,
-    region: RegionEntry,
     replica: Replica,
     choices: Choices,
     op: Operation,
   ): Promise<void> {
     op.throwIfAborted();
     if (!(error instanceof RpcError)) throw error;
-    const cause = `${at(region, replica)}: ${error.message}`;
+    const cause = `${at(choices.region, replica)}: ${error.message}`;
     if (error.status === GrpcStatus.unimplemented) {
       throw new TikvError("unsupported", cause, { cause: error });
     }
@@ -184,12 +178,12 @@ class Sender implements Regions {
     }
     const liveness = await op.until(this.#stores.check(replica.store));
     // An unreachable leader is passed over at once: the others are other stores, so nobody is pressed.
-    if (liveness === "unreachable") choices.leave(replica);
+    if (liveness === "unreachable") choices.leave();
     else await op.wait("storeCall", cause);
   }
 
   /** Nobody is left to ask: the region is looked up anew, after a wait. */
-  async #exhausted(region: RegionEntry, op: Operation): Promise<null> {
+  async #exhausted({ region }: Choices, op: Operation): Promise<null> {
     this.#cache.drop(region);
     const someAnswer = region.replicas.some(({ store }) => store.usable && store.liveness !== "unreachable");
     if (someAnswer) await op.wait("regionMiss", `region ${region.id}: no replica leads`);

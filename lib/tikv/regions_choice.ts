@@ -13,10 +13,12 @@ import type { RegionEntry, Replica } from "./region_cache.ts";
 const BUSY_ANSWERS_BEFORE_PROBE = 2;
 
 export class Choices {
+  readonly region: RegionEntry;
   /** Whether the last choice was made by R2 or R3. */
   asFollower = false;
-  readonly #entry: RegionEntry;
-  /** Sets of indices into the entry's replicas, as bits: they are made for every request. */
+  /** Index of the last choice in the region's replicas. */
+  #chosen = -1;
+  /** Sets of such indices, as bits: they are made for every request. */
   #followersAsked = 0;
   #left = 0;
   #leaderTries = 0;
@@ -24,38 +26,40 @@ export class Choices {
   #busyAnswers = 0;
   #probe = false;
 
-  constructor(entry: RegionEntry) {
-    this.#entry = entry;
+  constructor(region: RegionEntry) {
+    this.region = region;
   }
 
   /** Null when there is nobody left to ask. */
   next(nowMs: number): Replica | null {
-    const { leader, replicas } = this.#entry;
+    const { leader, replicas } = this.region;
     const leaderIsOpen = this.#leaderIsOpen(nowMs);
     const follower = leaderIsOpen && !this.#probe ? -1 : this.#openFollower(nowMs);
     this.#probe = false;
     this.asFollower = follower >= 0;
-    if (follower >= 0) {
+    if (this.asFollower) {
       this.#followersAsked |= 1 << follower;
-      return replicas[follower] ?? null;
+      this.#chosen = follower;
+    } else {
+      if (!leaderIsOpen) return null;
+      if (this.#leaderTries === 0) this.#sinceMs = nowMs;
+      this.#leaderTries += 1;
+      this.#chosen = leader;
     }
-    if (!leaderIsOpen) return null;
-    if (this.#leaderTries === 0) this.#sinceMs = nowMs;
-    this.#leaderTries += 1;
-    return replicas[leader] ?? null;
+    return replicas[this.#chosen] ?? null;
   }
 
-  /** It does not lead, or does not answer: ask another. */
-  leave(replica: Replica): void {
-    this.#left |= 1 << this.#entry.replicas.indexOf(replica);
+  /** The last choice does not lead, or does not answer: ask another. */
+  leave(): void {
+    this.#left |= 1 << this.#chosen;
   }
 
   /** A peer of this id leads, it was said. False when that one cannot be reached. */
   lead(peerId: bigint): boolean {
-    const at = this.#entry.replicas.findIndex(({ peer }) => peer.id === peerId);
-    const replica = this.#entry.replicas[at];
+    const at = this.region.replicas.findIndex(({ peer }) => peer.id === peerId);
+    const replica = this.region.replicas[at];
     if (replica === undefined || !canAsk(replica)) return false;
-    this.#entry.lead(at);
+    this.region.lead(at);
     this.#left &= ~(1 << at);
     return true;
   }
@@ -67,7 +71,7 @@ export class Choices {
   }
 
   #leaderIsOpen(nowMs: number): boolean {
-    const { leader, replicas } = this.#entry;
+    const { leader, replicas } = this.region;
     const replica = replicas[leader];
     if (replica === undefined || !canAsk(replica) || (this.#left & (1 << leader)) !== 0) return false;
     if (this.#leaderTries === 0) return true;
@@ -75,7 +79,7 @@ export class Choices {
   }
 
   #openFollower(nowMs: number): number {
-    const { leader, replicas } = this.#entry;
+    const { leader, replicas } = this.region;
     let busy = -1;
     for (const [at, replica] of replicas.entries()) {
       if (at === leader || (this.#followersAsked & (1 << at)) !== 0 || !canAsk(replica)) continue;

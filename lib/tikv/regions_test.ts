@@ -687,6 +687,7 @@ Deno.test("many calls that fail at once see to one watch, and one that fails lat
   const gets = Array.from({ length: 20 }, () => rig.get());
   await Promise.all(gets.slice(1));
   const checks = rig.wire.callsOf(StoreMethods.health).length;
+  assert.equal(checks, 2, "one for all calls, and the first of the watch");
   late.resolve(lost());
   await gets[0];
   assert.equal(rig.wire.callsOf(StoreMethods.health).length, checks);
