@@ -6,11 +6,11 @@
  */
 import { Argument, Command as Parser, CommanderError, Option } from "commander";
 import { isSalarError, messageOf } from "../lib/errors.ts";
+import { VERSION } from "../lib/version.ts";
 import type { Command, Given, Group, Input } from "./command.ts";
 import { EXIT, type Exit, EXIT_MEANINGS, exitOf } from "./exit.ts";
 import { type Flags, say } from "./session.ts";
 import { GLOBAL_INPUTS, TREE } from "./tree.ts";
-import { VERSION } from "./version.ts";
 import type { World } from "./world.ts";
 
 const HELP_COLUMNS = 100;

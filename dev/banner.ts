@@ -1,5 +1,7 @@
 /** What `deno task dev` prints: where everything is, and three things to try. */
 
+import { resolve } from "node:path";
+
 export interface BannerFacts {
   url: string;
   data: string;
@@ -7,8 +9,15 @@ export interface BannerFacts {
   startedInMs: number;
 }
 
+/** Where `salar` looks when nothing is said. */
+const USUAL = { url: "http://127.0.0.1:8480", tokenFile: ".salar/admin.token" };
+
 export function banner({ url, data, tokenFile, startedInMs }: BannerFacts): string {
   const salar = "npx -y deno task salar";
+  const usual = url === USUAL.url && tokenFile === USUAL.tokenFile;
+  const first = usual ? ":" : `, after this line:
+
+       export SALAR_SERVER=${url} SALAR_TOKEN_FILE=${resolve(tokenFile)}`;
   return `Salar runs on ${url} (up after ${(startedInMs / 1000).toFixed(1)} s, data in ${data})
 
   ${url}/rpc/api   Uyuni's XML-RPC API for the whole cluster (user admin, password admin)
@@ -16,9 +25,9 @@ export function banner({ url, data, tokenFile, startedInMs }: BannerFacts): stri
   ${url}/metrics   Prometheus   ·   /healthz   ·   /readyz
 
 A demo cluster of 3 zones, 5 nodes and 500 systems is coming up behind it. Your administrator's token is in
-${tokenFile}; the commands below find it there.
+${tokenFile}${usual ? "; the commands below find it there" : ""}.
 
-Three things to try, each in another terminal:
+Three things to try, each in another terminal${first}
 
   1. Drain a node and watch its systems move:
        ${salar} nodes list

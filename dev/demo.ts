@@ -28,6 +28,7 @@ const NODES = [
 ];
 const SYSTEMS = 500;
 const NODE_CAPACITY = 300;
+const RESTART_MS = 1_000;
 const SAVE_MS = 5_000;
 
 export interface DemoOptions {
@@ -107,7 +108,7 @@ export async function startDemo(scope: Scope, options: DemoOptions): Promise<Dem
         return token;
       },
     };
-    scope.spawn("demo system", () => runDemoSystem(scope, system));
+    scope.spawn("demo system", () => keepRunning(scope, options.log, () => runDemoSystem(scope, system)));
   }
 
   const save = async () => {
@@ -115,6 +116,19 @@ export async function startDemo(scope: Scope, options: DemoOptions): Promise<Dem
   };
   scope.every(SAVE_MS, "demo save", save);
   return { node: (name) => nodes.get(name) ?? null, start: (node) => node.start(scope), save };
+}
+
+/** As under a service manager: what ended with an error is started again after a while. */
+async function keepRunning(scope: Scope, log: Log, run: () => Promise<void>): Promise<void> {
+  while (!scope.signal.aborted) {
+    try {
+      return await run();
+    } catch (error) {
+      if (scope.signal.aborted) throw error;
+      log.info("demo system starts again", { error });
+    }
+    await scope.sleep(RESTART_MS + scope.random.below(RESTART_MS));
+  }
 }
 
 async function seedOf(scope: Scope, disk: SqliteDisk): Promise<Uint8Array> {

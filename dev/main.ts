@@ -26,6 +26,7 @@ import { runUntilSignal } from "../lib/mesh/run.ts";
 import { createTrust } from "../lib/mesh/trust.ts";
 import type { Net, Scope } from "../lib/seams.ts";
 import { openSqliteStore } from "../lib/store/sqlite.ts";
+import { VERSION } from "../lib/version.ts";
 import { banner } from "./banner.ts";
 import { type Demo, startDemo, withTwins } from "./demo.ts";
 import { demoFunction } from "./demo_function.ts";
@@ -75,6 +76,7 @@ async function run({ data, port, verbose }: DevOptions): Promise<void> {
     http: { hostname: "127.0.0.1", port },
     metricsRole: "public", // of this machine only, and nothing in it is secret
     docs: realDocs(),
+    version: VERSION,
     processFacts: realProcess(),
   });
   const { url = "" } = host;

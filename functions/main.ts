@@ -31,6 +31,7 @@ import { runUntilSignal } from "../lib/mesh/run.ts";
 import { createTrust } from "../lib/mesh/trust.ts";
 import type { Scope } from "../lib/seams.ts";
 import { openSqliteStore } from "../lib/store/sqlite.ts";
+import { VERSION } from "../lib/version.ts";
 import { clientBind } from "./client-bind/client_bind.ts";
 import { FUNCTION_NAMES, FunctionsConfig } from "./config.ts";
 import { director } from "./director/director.ts";
@@ -92,6 +93,7 @@ async function run(config: FunctionsConfig): Promise<void> {
     metricsRole: config.metricsRole,
     docs: realDocs(),
     onRoute: nameSpan,
+    version: VERSION,
     processFacts: realProcess(),
   });
   await runUntilSignal([host], {

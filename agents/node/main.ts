@@ -24,6 +24,7 @@ import { lockFolder, logWriter, print, readConfig, runProgram } from "../../lib/
 import { runUntilSignal } from "../../lib/mesh/run.ts";
 import type { Disk, Net, Scope } from "../../lib/seams.ts";
 import { uyuniClient } from "../../lib/uyuni/client.ts";
+import { VERSION } from "../../lib/version.ts";
 import { postgresCapture } from "./capture.ts";
 import { DatabaseConfig, NodeConfig } from "./config.ts";
 import { enrolNode } from "./enrol.ts";
@@ -34,7 +35,6 @@ import { readState } from "./state.ts";
 import { type NodeTrust, nodeTrust } from "./trust.ts";
 import { uyuniApi } from "./uyuni_api.ts";
 
-const VERSION = "0.1.0";
 const SQL_NAME = "salar-node";
 
 const HELP =

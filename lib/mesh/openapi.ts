@@ -8,6 +8,7 @@
 import { z } from "zod";
 import type { MeshFunction } from "./function.ts";
 import { ProblemDocument } from "./problem.ts";
+import type { Role } from "./handler.ts";
 import { isRaw, type Route } from "./route.ts";
 
 export interface ApiInfo {
@@ -36,7 +37,8 @@ export function openApi(functions: readonly MeshFunction[], info: ApiInfo): Json
         token: {
           type: "http",
           scheme: "bearer",
-          description: "Opaque token of a person or a program: sa1.…",
+          description:
+            "Token of a person or a program, `sa1.…`: `salar tokens add` makes one, the first lies in `admin.token` of the data folder",
         },
         proof: {
           type: "apiKey",
@@ -57,6 +59,7 @@ function operation(owner: string, route: Route): Json {
     operationId: name,
     tags: [owner],
     summary,
+    description: whoMay(role),
     "x-salar-role": role,
     security: role === "public" ? [] : [role === "node" || role === "system" ? { proof: [] } : { token: [] }],
     parameters: parametersOf(route),
@@ -71,6 +74,11 @@ function operation(owner: string, route: Route): Json {
       },
     },
   };
+}
+
+function whoMay(role: Role): string {
+  if (role === "public") return "Needs no credential.";
+  return role === "node" || role === "system" ? `For the agent of a ${role}.` : `Needs the role ${role}.`;
 }
 
 function parametersOf({ method, params, query, role }: Route): Json[] {

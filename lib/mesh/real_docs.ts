@@ -15,8 +15,14 @@ const INDEX = `<!doctype html>
 </html>
 `;
 
-const START =
-  `window.ui = SwaggerUIBundle({ url: "/openapi.json", dom_id: "#api", deepLinking: true, validatorUrl: null });
+const START = `window.ui = SwaggerUIBundle({
+  url: "/openapi.json",
+  dom_id: "#api",
+  deepLinking: true,
+  displayRequestDuration: true,
+  tryItOutEnabled: true,
+  validatorUrl: null,
+});
 `;
 
 const PACKAGE_FILES: Readonly<Record<string, string>> = {
