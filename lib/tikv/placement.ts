@@ -46,7 +46,9 @@ export async function connectPlacement(options: PlacementOptions): Promise<Place
   const op = new Operation({ name: "connect", budgetMs: timeoutMs, runtime, signal: options.signal });
   const life = new AbortController();
   try {
-    const leader = await op.until(Leader.find({ addresses, wire, runtime, signal: life.signal }, timeoutMs));
+    const leader = await op.until(
+      Leader.find({ addresses, tls, wire, runtime, signal: life.signal }, timeoutMs),
+    );
     const placement = new PlacementDriver(leader, { wire, runtime, life });
     await placement.timestamp(op);
     return placement;

@@ -17,9 +17,16 @@ export function parseAddress(text: string, { tls }: { tls: boolean }): string {
   return address;
 }
 
-/** The address in a URL that a placement driver gives out, whatever scheme it believes in; null for nonsense. */
-export function advertisedAddress(url: string): string | null {
-  return FORM.exec(url)?.[2] ?? null;
+/**
+ * The addresses in URLs that a member gives out: those of the scheme that the client speaks, or all where there is
+ * none, for a proxy in between may know better. Nonsense is left out.
+ */
+export function advertisedAddresses(urls: readonly string[], { tls }: { tls: boolean }): string[] {
+  const wanted = tls ? "https:" : "http:";
+  const fitting = urls.filter((url) => url.startsWith(wanted));
+  return (fitting.length > 0 ? fitting : urls).map((url) => FORM.exec(url)?.[2] ?? "").filter((each) =>
+    each !== ""
+  );
 }
 
 function invalid(text: string, why: string): TikvError {

@@ -9,10 +9,11 @@
  */
 import { GrpcStatus, RpcError, TikvError } from "./errors.ts";
 import { MEMBERS_REFRESH_MS, PD_CALL_MS } from "./limits.ts";
-import { type GetMembersResponse, PdErrorType, type ResponseHeader } from "./messages_pd.ts";
+import { type Member as MemberMessage, PdErrorType, type ResponseHeader } from "./messages_pd.ts";
 import { type Method, Pd } from "./methods.ts";
 import type { Operation, WaitKind } from "./operation.ts";
-import { advertisedAddress } from "./placement_address.ts";
+import type { Decoded } from "./protobuf.ts";
+import { advertisedAddresses } from "./placement_address.ts";
 import type { Runtime, Wire } from "./rpc.ts";
 
 /** Between rounds of asking while no member answers yet. */
@@ -31,11 +32,15 @@ export class PdRefusal extends TikvError {
 export interface LeaderOptions {
   /** `host:port` each. */
   addresses: readonly string[];
+  /** Whether `wire` speaks TLS. */
+  tls: boolean;
   wire: Wire;
   runtime: Runtime;
   /** Ends the refreshing in the background. */
   signal: AbortSignal;
 }
+
+type Member = Decoded<typeof MemberMessage>;
 
 interface News {
   readonly clusterId: bigint;
@@ -158,7 +163,7 @@ export class Leader {
 
   /** What one address knows. Rejects when it knows no leader. */
   async #ask(address: string, timeoutMs: number): Promise<News> {
-    const { wire, signal } = this.#options;
+    const { wire, signal, tls } = this.#options;
     const reply = await wire.call(address, Pd.getMembers, {}, { timeoutMs, signal });
     const clusterId = reply.header?.clusterId ?? 0n;
     if (this.#clusterId !== 0n && clusterId !== this.#clusterId) {
@@ -168,6 +173,7 @@ export class Leader {
           `check the addresses`,
       );
     }
+    const addressesOf = (member: Member | null) => advertisedAddresses(member?.clientUrls ?? [], { tls });
     const leader = addressesOf(reply.leader)[0];
     if (clusterId === 0n || leader === undefined) throw new Error(`${address} knows no leader`);
     return { clusterId, leader, members: reply.members.flatMap(addressesOf) };
@@ -205,8 +211,4 @@ function troubleOf(error: unknown, what: string): { wait: WaitKind; lost: boolea
 
 function isWrongCluster(error: unknown): boolean {
   return error instanceof TikvError && error.code === "wrong-cluster";
-}
-
-function addressesOf(member: GetMembersResponse["leader"]): string[] {
-  return (member?.clientUrls ?? []).map(advertisedAddress).filter((address) => address !== null);
 }

@@ -164,6 +164,23 @@ Deno.test("connectPlacement() refuses addresses that can never be right: `invali
   assert.equal(rig.wire.calls[0]?.address, "pd-1:2379");
 });
 
+Deno.test("connectPlacement() goes where the leader listens in the way the client speaks", async () => {
+  for (const [tls, expected] of [[false, "plain:2379"], [true, "secure:2379"]] as const) {
+    using rig = new Rig();
+    rig.leader = expected;
+    const clientUrls = ["http://plain:2379", "https://secure:2379"];
+    rig.wire.on(
+      "*",
+      Pd.getMembers,
+      () => ({ header: header(), members: [{ clientUrls }], leader: { clientUrls } }),
+    );
+    await rig.connect({ tls });
+    assert.equal(rig.streams[0]?.address, expected);
+  }
+  using rig = new Rig(); // whose members believe in http
+  await rig.connect({ tls: true });
+});
+
 // Following it.
 
 Deno.test("calls follow the leader when it changes, by either layer of errors or a lost connection", async () => {
