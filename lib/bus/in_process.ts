@@ -31,7 +31,7 @@ import {
 import { createPool } from "./pool.ts";
 import { createSharedConsumer, type SharedConsumer } from "./shared_consumer.ts";
 import { createStoredStream, type StoredStream } from "./stored_stream.ts";
-import { checkPattern, checkSubject, matcher, overlap } from "./subject.ts";
+import { checkPattern, checkSubject, isPattern, matcher, overlap } from "./subject.ts";
 import { createSubscriptions } from "./subscriptions.ts";
 import { checkScope, waitFor, within } from "./wait.ts";
 
@@ -282,7 +282,7 @@ function createRouter(scope: Scope): Router {
 
   return {
     add(listener) {
-      if (/[*>]/.test(listener.pattern)) {
+      if (isPattern(listener.pattern)) {
         patterns.set(listener, matcher(listener.pattern));
         return () => patterns.delete(listener);
       }

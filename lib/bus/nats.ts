@@ -9,7 +9,7 @@
  * V4. Nanoseconds, snake_case and npm:nats stay inside the nats_*.ts files.
  * The program that connects also calls `installNatsGuard` (nats_errors.ts), once.
  */
-import { headers } from "nats";
+import { headers, type Msg } from "nats";
 import { SalarError } from "../errors.ts";
 import {
   BUS_ACK_WAIT_MS,
@@ -36,7 +36,7 @@ import { type NatsLinkOptions, openNatsLink } from "./nats_link.ts";
 import { bytesOf } from "./nats_message.ts";
 import { replayStream } from "./nats_replay.ts";
 import { createPool } from "./pool.ts";
-import { checkPattern, checkSubject } from "./subject.ts";
+import { checkPattern, checkSubject, isPattern } from "./subject.ts";
 import { createSubscriptions } from "./subscriptions.ts";
 import { retry } from "./wait.ts";
 
@@ -63,9 +63,10 @@ export async function connectNats(scope: Scope, options: NatsOptions): Promise<B
       const action = `Cannot publish ${subject}`;
       checkSubject(action, subject);
       checkSize(action, data);
-      await link.ready(scope, action);
+      // What need not be waited for is not awaited: it would cost as much as all the rest of a publish.
+      if (link.state() !== "connected" || scope.signal.aborted) await link.ready(scope, action);
       link.send(subject, data);
-      await link.relieve();
+      if (link.isFull()) await link.flush();
     },
 
     async request(scope, subject, data, { deadlineMs = BUS_REQUEST_MS } = {}) {
@@ -90,18 +91,17 @@ export async function connectNats(scope: Scope, options: NatsOptions): Promise<B
         dropped: ({ subject }) =>
           log.warn("bus subscription too slow: message dropped", { pattern, subject }),
       });
-      const listener = await link.listen(scope, action, pattern, group, (message) => {
-        // An appended message is no request: its reply subject waits for the stream's own answer.
-        const reply = message.headers?.has(MESSAGE_ID) ? undefined : message.reply;
+      const subjectOf = isPattern(pattern) ? (message: Msg) => message.subject : () => pattern;
+      const listener = await link.listen(scope, action, pattern, group, (message) =>
         pool.push({
-          subject: message.subject,
+          subject: subjectOf(message),
           data: bytesOf(message),
           respond(data) {
             checkSize(`Cannot respond to ${message.subject}`, data);
-            if (reply) link.send(reply, data);
+            // An appended message is no request: its reply subject waits for the stream's own answer.
+            if (message.reply && !message.headers?.has(MESSAGE_ID)) link.send(message.reply, data);
           },
-        });
-      });
+        }));
       return subscriptions.keep(scope, pool, listener.leave);
     },
 

@@ -59,8 +59,8 @@ export interface NatsLink {
   send(subject: string, data: Uint8Array, options?: PublishOptions): void;
   /** Resolves once the server has read what was sent before, or the connection was lost. */
   flush(): Promise<void>;
-  /** Flushes when much was sent since the last time: the client's buffer has no bound of its own. */
-  relieve(): Promise<void>;
+  /** Whether so much was sent that the sender must `flush`: the client's buffer has no bound of its own. */
+  isFull(): boolean;
   ask(
     scope: Scope,
     subject: string,
@@ -85,6 +85,9 @@ export interface NatsListener {
   /** Stops deliveries; resolves when none is under way. Safe to call twice. */
   leave(): Promise<void>;
 }
+
+/** One block of copies; a message of more than an eighth of it gets a buffer of its own. */
+const PACK_BYTES = 64 * 1024;
 
 /** Connects once: `unavailable` when no server can be reached or trusted, `unauthenticated` when one refuses us. */
 export async function openNatsLink(scope: Scope, options: NatsLinkOptions): Promise<NatsLink> {
@@ -155,6 +158,7 @@ function createLink(scope: Scope, options: NatsLinkOptions, connection: NatsConn
   // The client writes to its socket at the end of each microtask, so a loop that awaits each publish would pay one
   // system call a message. What one turn of the event loop sends goes out together: seven times the throughput.
   let outgoing: { subject: string; data: Uint8Array; options: PublishOptions | undefined }[] = [];
+  const pack = packer();
   const release = () => {
     const batch = outgoing;
     outgoing = [];
@@ -203,6 +207,7 @@ function createLink(scope: Scope, options: NatsLinkOptions, connection: NatsConn
 
   const flush = () => {
     release();
+    unflushedBytes = 0;
     return connection.flush().catch(() => {}); // rejects when the connection is lost: `state` tells
   };
   const checkOpen = (action: string) => {
@@ -228,17 +233,13 @@ function createLink(scope: Scope, options: NatsLinkOptions, connection: NatsConn
     send(subject, data, options) {
       if (state !== "connected") return;
       // A copy: the caller may write to its bytes before they go out.
-      if (outgoing.push({ subject, data: data.slice(), options }) === 1) setImmediate(release);
+      if (outgoing.push({ subject, data: pack(data), options }) === 1) setImmediate(release);
       unflushedBytes += data.length;
     },
 
     flush,
 
-    async relieve() {
-      if (unflushedBytes < BUS_UNFLUSHED_BYTES_MAX) return;
-      unflushedBytes = 0;
-      await flush();
-    },
+    isFull: () => unflushedBytes >= BUS_UNFLUSHED_BYTES_MAX,
 
     async ask(scope, subject, data, { ms, headers }) {
       const action = `Cannot ask ${subject}`;
@@ -294,4 +295,20 @@ function createLink(scope: Scope, options: NatsLinkOptions, connection: NatsConn
   };
   log.info("bus connected", { server: connection.getServer() });
   return link;
+}
+
+/** Copies bytes, small ones side by side into one block: a buffer of its own for each costs more than sending it. */
+function packer(): (data: Uint8Array) => Uint8Array {
+  let block = new Uint8Array(0);
+  let used = 0;
+  return (data) => {
+    if (data.length > PACK_BYTES / 8) return data.slice();
+    if (used + data.length > block.length) {
+      block = new Uint8Array(PACK_BYTES); // a new one, since the client may still hold the old
+      used = 0;
+    }
+    const copy = block.subarray(used, used += data.length);
+    copy.set(data);
+    return copy;
+  };
 }

@@ -2,7 +2,7 @@
  * The handlers of one subscription: started in order of arrival, a bounded number at once.
  *
  * P1. At most `runningMax` run, at most `waitingMax` wait; one more pushes out the one that waited longest.
- * P2. `work` starts in a microtask of its own, so that a chain of messages never grows the stack.
+ * P2. `work` starts in a microtask of its own, or of its burst, so that a chain of messages never grows the stack.
  * P3. After `stop` nothing starts.
  * An error of `work` reaches the host of the scope.
  */
@@ -33,32 +33,47 @@ export function createPool<T>(scope: Scope, options: PoolOptions<T>): Pool<T> {
   let waiting: T[] = [];
   let head = 0; // `waiting[head]` is next: shift() would move a long queue each time
   let running = 0;
+  let starting = false;
   let stopped = false;
   let idlers: (() => void)[] = [];
 
+  const held = () => running + waiting.length - head;
+  const canStart = () => !stopped && running < options.runningMax && head < waiting.length;
   const next = () => {
-    while (!stopped && running < options.runningMax && head < waiting.length) {
-      const item = waiting[head++] as T;
-      running++;
-      scope.spawn(options.name, async () => {
-        try {
-          await null;
-          await options.work(item);
-        } finally {
-          ended();
-        }
-      });
-    }
-    if (head > 0 && head >= waiting.length / 2) {
-      waiting = waiting.slice(head);
-      head = 0;
+    if (starting || !canStart()) return;
+    starting = true;
+    // P2. One for all that come in this turn: a scope's work for each message would cost more than most handlers do.
+    scope.spawn(options.name, async () => {
+      await null;
+      starting = false;
+      while (canStart()) void run(waiting[head++] as T);
+      if (head >= waiting.length / 2) {
+        waiting = waiting.slice(head);
+        head = 0;
+      }
+    });
+  };
+  const run = async (item: T) => {
+    running++;
+    try {
+      try {
+        await options.work(item);
+      } finally {
+        ended();
+      }
+    } catch (error) {
+      scope.spawn(options.name, () => Promise.reject(error));
     }
   };
   const ended = () => {
     running--;
     next();
     options.freed?.();
-    if (running > 0) return;
+    rest();
+  };
+  const isIdle = () => running === 0 && !canStart();
+  const rest = () => {
+    if (!isIdle()) return;
     for (const idler of idlers) idler();
     idlers = [];
   };
@@ -66,16 +81,17 @@ export function createPool<T>(scope: Scope, options: PoolOptions<T>): Pool<T> {
   return {
     push(item) {
       if (stopped) return;
-      if (waiting.length - head >= options.waitingMax) options.dropped?.(waiting[head++] as T);
+      if (held() >= options.runningMax + options.waitingMax) options.dropped?.(waiting[head++] as T);
       waiting.push(item);
       next();
     },
-    held: () => running + waiting.length - head,
+    held,
     stop() {
       stopped = true;
       waiting = [];
       head = 0;
+      rest();
     },
-    idle: () => running === 0 ? Promise.resolve() : new Promise((resolve) => idlers.push(resolve)),
+    idle: () => isIdle() ? Promise.resolve() : new Promise((resolve) => idlers.push(resolve)),
   };
 }

@@ -20,9 +20,14 @@ export function checkPattern(action: string, pattern: string): void {
   check(action, "pattern", PATTERN, pattern);
 }
 
+/** False for a pattern that takes the one subject which it spells. */
+export function isPattern(pattern: string): boolean {
+  return /[*>]/.test(pattern);
+}
+
 /** Whether a valid `pattern` takes a valid subject; made once, asked often. */
 export function matcher(pattern: string): (subject: string) => boolean {
-  if (!/[*>]/.test(pattern)) return (subject) => subject === pattern;
+  if (!isPattern(pattern)) return (subject) => subject === pattern;
   const source = pattern.replaceAll(".", "\\.").replaceAll("*", "[^.]+").replace(/>$/, ".+");
   const shape = new RegExp(`^${source}$`);
   return (subject) => shape.test(subject);
