@@ -12,7 +12,7 @@ import type { Verdict } from "./work.ts";
 export const ProblemDocument = z.object({
   type: z.string(),
   title: z.string(),
-  status: z.int(),
+  status: z.int().min(400).max(599),
   detail: z.string(),
   /** One of `docs/errors.md`; `internal` for a fault that is nobody's code. */
   code: z.string(),
