@@ -1,5 +1,7 @@
 /** The lower half of the client (placement driver, timestamps, regions) on real servers, under change and loss. */
 import assert from "node:assert/strict";
+import { TikvError } from "../../lib/tikv/errors.ts";
+import type { TlsOptions } from "../../lib/tikv/grpc_tls.ts";
 import { compareKeys, hex, sameKey } from "../../lib/tikv/keys.ts";
 import type { Method } from "../../lib/tikv/methods.ts";
 import { Kv } from "../../lib/tikv/methods.ts";
@@ -9,6 +11,8 @@ import { createRegions } from "../../lib/tikv/regions.ts";
 import type { Placement, Regions, Wire } from "../../lib/tikv/rpc.ts";
 import { createRuntime } from "../../lib/tikv/runtime.ts";
 import { createWire } from "../../lib/tikv/wire.ts";
+import { makeCertificate } from "../parts/tls.ts";
+import { freePort } from "../parts/wait.ts";
 import { startTikv, type TikvCluster, type TikvServer } from "../parts/tikv.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -25,8 +29,8 @@ interface Client {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-async function connect(pd: readonly string[]): Promise<Client> {
-  const bare = createWire({ runtime });
+async function connect(pd: readonly string[], tls?: TlsOptions): Promise<Client> {
+  const bare = createWire({ runtime, tls });
   const calls: string[] = [];
   const wire: Wire = {
     ...bare,
@@ -36,7 +40,17 @@ async function connect(pd: readonly string[]): Promise<Client> {
     },
   };
   const life = new AbortController();
-  const placement = await connectPlacement({ addresses: pd, wire, runtime });
+  const placement = await connectPlacement({
+    addresses: pd,
+    wire,
+    runtime,
+    tls: tls !== undefined,
+    timeoutMs: 4_000,
+  })
+    .catch(async (error) => {
+      await bare.close();
+      throw error;
+    });
   const regions = createRegions({ placement, wire, runtime, signal: life.signal });
   const operation = (budgetMs = 30_000) => new Operation({ name: "test", budgetMs, runtime });
   return {
@@ -201,6 +215,41 @@ Deno.test("placement driver and regions on a real cluster", async (t) => {
     const later = await client.placement.timestamp(op);
     assert.ok(await client.placement.holdSafePoint("test", later, 60n, op) <= later);
     assert.ok(await client.placement.holdSafePoint("test", later, 0n, op) >= 0n);
+  });
+});
+
+Deno.test("a placement driver that wants certificates", async (t) => {
+  await using cluster = await startTikv({ stores: 1, tls: true });
+  assert.ok(cluster.certificate);
+  const { caFile: ca, certFile: cert, keyFile: key } = cluster.certificate;
+  const refused = async (pd: readonly string[], code: string, tls?: TlsOptions) => {
+    const startMs = runtime.nowMs();
+    await assert.rejects(connect(pd, tls), (error) => error instanceof TikvError && error.code === code);
+    return runtime.nowMs() - startMs;
+  };
+
+  await t.step("it is followed with the right ones, at the address where it speaks TLS", async () => {
+    await using client = await connect(cluster.pdTls, { ca, cert, key });
+    assert.ok(await client.placement.timestamp(client.operation()) > 0n);
+  });
+
+  await t.step(
+    "another authority and a missing certificate of ours are `tls`, before the time is up",
+    async () => {
+      const folder = await Deno.makeTempDir();
+      try {
+        const other = await makeCertificate(folder);
+        assert.ok(await refused(cluster.pdTls, "tls", { ca: other.caFile, cert, key }) < 3_000);
+        assert.ok(await refused(cluster.pdTls, "tls", { ca }) < 3_000);
+      } finally {
+        await Deno.remove(folder, { recursive: true });
+      }
+    },
+  );
+
+  await t.step("nobody at the address, or somebody who speaks plainly, is told within the time", async () => {
+    await refused([`127.0.0.1:${freePort()}`], "unavailable");
+    await refused([cluster.pdTls[0]?.replace("https://", "") ?? ""], "unavailable");
   });
 });
 
