@@ -16,6 +16,7 @@ import {
   RECONNECT_GROWTH,
   RECONNECT_MS,
   RECONNECT_MS_MAX,
+  SESSION_MIB,
   WINDOW_BYTES,
 } from "./limits.ts";
 import type { Runtime } from "./rpc.ts";
@@ -46,6 +47,8 @@ export class Connection {
   readonly #runtime: Runtime;
   #session: Session | null = null;
   #dialing: Promise<Session> | null = null;
+  /** Ends the dial that is under way. */
+  #dial = new AbortController();
   #closed: Error | null = null;
   #failures = 0;
   #notBeforeMs = -Infinity;
@@ -59,18 +62,20 @@ export class Connection {
 
   /** The session to open calls on. See N4 for what it rejects with. */
   session(): Session | Promise<Session> {
-    return this.#session ?? (this.#dialing ??= this.#dial().finally(() => this.#dialing = null));
+    return this.#session ?? (this.#dialing ??= this.#dialWhenDue().finally(() => this.#dialing = null));
   }
 
   /** Ends every call with `error`, and every later one. */
   close(error: Error): void {
     this.#closed = error;
+    this.#dial.abort(error);
     if (this.#session !== null) this.#end(this.#session, error);
   }
 
-  async #dial(): Promise<Session> {
+  async #dialWhenDue(): Promise<Session> {
     if (this.#closed !== null) throw this.#closed;
     const waitMs = this.#notBeforeMs - this.#runtime.nowMs();
+    if (waitMs > 0 && this.#lastFailure instanceof TikvError) throw this.#lastFailure;
     if (waitMs > 0) throw this.#unreachable(`not tried again for ${Math.ceil(waitMs)} ms`, this.#lastFailure);
     try {
       const session = await this.#connect();
@@ -97,13 +102,8 @@ export class Connection {
         if (this.#closed !== null) throw this.#closed;
         if (tls !== null && error instanceof CutOff && cuts === 0) continue;
         if (tls !== null && (error instanceof CutOff || isTlsFailure(error))) {
-          throw new TikvError(
-            "tls",
-            `connect to ${this.address}: ${textOf(error)}; check the certificates of both sides`,
-            {
-              cause: error,
-            },
-          );
+          const text = `connect to ${this.address}: ${textOf(error)}; check the certificates of both sides`;
+          throw new TikvError("tls", text, { cause: error });
         }
         throw this.#unreachable(textOf(error), error);
       }
@@ -111,13 +111,15 @@ export class Connection {
   }
 
   async #open(tls: TlsOptions | null): Promise<Session> {
+    if (this.#closed !== null) throw this.#closed;
     const scheme = tls === null ? "http" : "https";
     const http = connect(`${scheme}://${this.address}`, {
       ...tls,
       settings: { initialWindowSize: WINDOW_BYTES, enablePush: false },
+      maxSessionMemory: SESSION_MIB, // the default of Node.js would refuse calls while a long scan comes in
     });
     const session: Session = { http, calls: 0, lost: null };
-    const dial = new AbortController();
+    const dial = this.#dial = new AbortController();
     try {
       await new Promise<void>((resolve, reject) => {
         let greeted = false;
@@ -131,6 +133,7 @@ export class Connection {
           this.#end(session, this.#unreachable("the far side closed the connection", undefined, true));
           reject(greeted ? new CutOff("closed before it said anything") : new Error("closed"));
         });
+        dial.signal.addEventListener("abort", () => reject(dial.signal.reason));
         const late = () => reject(new Error(`no answer within ${DIAL_MS} ms`));
         this.#runtime.sleep(DIAL_MS, dial.signal).then(late, () => {});
       });
@@ -151,20 +154,18 @@ export class Connection {
 
   async #keepAlive(session: Session): Promise<void> {
     const { http } = session;
-    const ended = new AbortController();
-    http.once("close", () => ended.abort());
-    const sleep = (ms: number, signal: AbortSignal) =>
-      this.#runtime.sleep(ms, signal).then(() => true, () => false);
-    while (session.lost === null && await sleep(KEEPALIVE_EVERY_MS, ended.signal)) {
+    let sleep = new AbortController();
+    http.once("close", () => sleep.abort());
+    const slept = (ms: number) => {
+      sleep = new AbortController();
+      return this.#runtime.sleep(ms, sleep.signal).then(() => true, () => false);
+    };
+    while (await slept(KEEPALIVE_EVERY_MS) && !http.destroyed) {
       if (session.calls === 0) continue; // servers take pings on idle connections for abuse
-      const answered = new AbortController();
-      http.once("close", () => answered.abort());
-      if (!http.ping(() => answered.abort())) continue;
-      if (await sleep(KEEPALIVE_ANSWER_MS, answered.signal)) {
-        this.#end(
-          session,
-          this.#unreachable(`no answer to a ping within ${KEEPALIVE_ANSWER_MS} ms`, undefined, true),
-        );
+      if (!http.ping(() => sleep.abort())) continue;
+      if (await slept(KEEPALIVE_ANSWER_MS)) {
+        const text = `no answer to a ping within ${KEEPALIVE_ANSWER_MS} ms`;
+        return this.#end(session, this.#unreachable(text, undefined, true));
       }
     }
   }

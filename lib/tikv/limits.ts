@@ -32,6 +32,8 @@ export const RECONNECT_MS_MAX = 3_000;
 export const DEADLINE_SWEEP_MS = 50;
 /** Of a stream and of a connection, in bytes under way towards us: below it a long scan stalls. */
 export const WINDOW_BYTES = 16 * 1024 * 1024;
+/** What one connection may hold in memory, in MiB. */
+export const SESSION_MIB = 2_048;
 /** One reply. TiKV does not limit its own, so this only stops nonsense. */
 export const REPLY_BYTES_MAX = 1024 * 1024 * 1024;
 

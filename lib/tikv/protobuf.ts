@@ -119,7 +119,7 @@ export const string: Kind<string> = {
   wire: DELIMITED,
   zero: () => "",
   isZero: (value) => value === "",
-  write: (writer, value) => writer.delimited(UTF8.encoder.encode(value)),
+  write: (writer, value) => writer.text(value),
   read: (reader) => UTF8.decoder.decode(reader.delimited()),
 };
 
@@ -316,6 +316,20 @@ export class Writer {
     const at = this.#room(value.length); // may replace the buffer
     this.#buffer.set(value, at);
     this.varint32(value.length);
+  }
+
+  text(value: string): void {
+    const { length } = value;
+    let at = this.#room(length); // may replace the buffer
+    for (let index = 0; index < length; index++) {
+      const unit = value.charCodeAt(index);
+      if (unit >= 0x80) {
+        this.#start += length;
+        return this.delimited(UTF8.encoder.encode(value));
+      }
+      this.#buffer[at++] = unit; // several times faster than the encoder for the short names in every request
+    }
+    this.varint32(length);
   }
 
   /** What was written: a view of the buffer, which this writer gives up. */
