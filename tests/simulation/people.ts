@@ -5,12 +5,16 @@
  */
 import { isSalarError } from "../../lib/errors.ts";
 import type { Net, Random, Scope } from "../../lib/seams.ts";
-import type { Checks } from "./checks.ts";
 import { DIRECTOR_URL, type Mesh } from "./mesh.ts";
 import { pick } from "./random.ts";
+import { ANNEX } from "./scale.ts";
+import type { Seen } from "./seen.ts";
 import type { NodeMachine, World } from "./world.ts";
 
 const ASK_MS = 5_000;
+/** How often a zone is removed under the eyes of one system, and how long after that has begun to enrol. */
+const FUMBLES_MAX = 4;
+const FUMBLE_MS_MAX = 80;
 
 export interface PeopleOptions {
   scope: Scope;
@@ -18,7 +22,7 @@ export interface PeopleOptions {
   random: Random;
   world: World;
   mesh: Mesh;
-  checks: Checks;
+  seen: Seen;
   adminToken: string;
   tell: (text: string) => void;
 }
@@ -48,14 +52,49 @@ export class People {
       }
     }
     for (const agent of mesh.nodeAgents.values()) agent.start();
+    scope.spawn("annex", () => this.#fumble());
     for (const node of world.nodes) {
       while ((await this.#must("GET", `/v1/nodes/${node.fp}`)).status !== 200) await scope.sleep(1_000);
       await this.#must("POST", `/v1/nodes/${node.fp}/accept`, { why: "set up" });
     }
-    for (const agent of mesh.clientAgents.values()) {
+    for (const [{ zone }, agent] of mesh.clientAgents) {
+      if (zone === ANNEX) continue;
       agent.start();
       await scope.sleep(this.#random.below(100));
     }
+  }
+
+  /**
+   * A zone is removed while a system enrols into it, again and again: one of the two comes first, and the other must be
+   * refused. Whoever forgets a lock lets both pass.
+   */
+  async #fumble(): Promise<void> {
+    const { mesh, seen, scope } = this.#options;
+    const random = this.#random.fork("annex");
+    for (const [{ zone, minionId }, agent] of mesh.clientAgents) {
+      if (zone !== ANNEX) continue;
+      const isEnrolled = () => [...seen.systems.values()].some((system) => system.minionId === minionId);
+      for (let tries = 0; tries < FUMBLES_MAX && !isEnrolled(); tries++) {
+        await this.#openAnnex();
+        agent.stop();
+        agent.start();
+        await scope.sleep(random.below(FUMBLE_MS_MAX));
+        await this.#may("DELETE", `/v1/zones/${ANNEX}?why=people`);
+      }
+    }
+  }
+
+  /** As far as it can be done now; a removal that was long on its way may undo it. */
+  async #openAnnex(): Promise<void> {
+    const { mesh, seen } = this.#options;
+    if (!seen.zones.has(ANNEX)) await this.#must("POST", "/v1/zones", { name: ANNEX, fallback: true });
+    if (mesh.joinTokens.has(`system/${ANNEX}`)) return;
+    const { status, body } = await this.#must("POST", "/v1/join-tokens", {
+      kind: "system",
+      zone: ANNEX,
+      uses: 1_000,
+    });
+    if (status < 300) mesh.joinTokens.set(`system/${ANNEX}`, body.token);
   }
 
   /** A repeat of a lost answer that held a secret is a conflict: another token is asked for. */
@@ -68,10 +107,10 @@ export class People {
 
   /** One thing that somebody takes into their head. Refusals are fine. */
   async meddle(): Promise<void> {
-    const { world, checks } = this.#options;
+    const { world, seen } = this.#options;
     const node = pick(this.#random, world.nodes);
-    const system = pick(this.#random, [...checks.systems.keys(), 0]);
-    const plan = pick(this.#random, [...checks.openPlans, ""]);
+    const system = pick(this.#random, [...seen.systems.keys(), 0]);
+    const plan = pick(this.#random, [...seen.openPlans, ""]);
     const why = { why: "people" };
     switch (this.#random.below(9)) {
       case 0:
@@ -98,33 +137,35 @@ export class People {
   /** Half of all drains are stopped soon, when some moves are under way and some are not. */
   async #haveSecondThoughts({ fp }: NodeMachine): Promise<void> {
     if (this.#random.below(2) === 0) return;
-    const { scope, checks } = this.#options;
+    const { scope, seen } = this.#options;
     await scope.sleep(this.#random.below(4_000));
-    const plan = [...checks.openPlans].find((open) => checks.planNodes.get(open) === fp);
+    const plan = [...seen.openPlans].find((open) => seen.plans.get(open)?.node === fp);
     if (plan !== undefined) await this.#may("POST", `/v1/plans/${plan}/cancel`, { why: "second thoughts" });
   }
 
   /** Leaves nothing paused, pinned or closed to systems, as often as it takes. */
   async tidyUp(): Promise<void> {
-    const { world, checks, scope } = this.#options;
+    const { world, mesh, seen, scope } = this.#options;
     for (;;) {
-      for (const plan of checks.openPlans) {
-        if (checks.planStates.get(plan) === "paused") {
+      for (const plan of seen.openPlans) {
+        if (seen.plans.get(plan)?.state === "paused") {
           await this.#must("POST", `/v1/plans/${plan}/resume`, { why: "tidy" });
         }
       }
-      for (const [id, { pin }] of checks.systems) {
+      for (const [id, { pin }] of seen.systems) {
         if (pin !== null) await this.#must("PUT", `/v1/systems/${id}/pin`, { node: null, why: "tidy" });
       }
       for (const node of world.nodes) await this.#open(node);
+      await this.#openAnnex();
+      for (const agent of mesh.clientAgents.values()) agent.start(); // who runs already goes on
       await scope.sleep(2_000);
     }
   }
 
   async #open({ fp }: NodeMachine): Promise<void> {
-    const { checks } = this.#options;
-    const state = checks.nodeStates.get(fp);
-    const isDrained = ![...checks.openPlans].some((plan) => checks.planNodes.get(plan) === fp);
+    const { seen } = this.#options;
+    const state = seen.nodes.get(fp)?.state;
+    const isDrained = ![...seen.openPlans].some((plan) => seen.plans.get(plan)?.node === fp);
     if (state === "draining" && isDrained) {
       await this.#must("POST", `/v1/nodes/${fp}/undrain`, { why: "tidy" });
     }
@@ -133,7 +174,7 @@ export class People {
     }
   }
 
-  async #may(method: string, path: string, body: unknown): Promise<void> {
+  async #may(method: string, path: string, body?: unknown): Promise<void> {
     try {
       const { status } = await this.#ask(method, path, body, this.#random.id());
       this.#options.tell(`people: ${method} ${path.slice(0, 40)}: ${status}`);

@@ -18,7 +18,7 @@ export const SABOTAGES = [
 export type Sabotage = typeof SABOTAGES[number];
 
 /** Of about so many directives one is lost. */
-const LOST_EVERY = 200;
+const LOST_EVERY = 50;
 
 /** What is written in place of `after`; undefined: nothing at all. */
 export function spoiled(

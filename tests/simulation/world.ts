@@ -123,6 +123,7 @@ export interface WorldOptions {
 export class World {
   readonly nodes: NodeMachine[] = [];
   readonly systems: SystemMachine[] = [];
+  readonly #byMinion = new Map<string, SystemMachine>();
   readonly #kernel: Kernel;
   readonly #random: Random;
   readonly #faults: Faults;
@@ -137,6 +138,26 @@ export class World {
 
   nodeByMaster(master: string | null): NodeMachine | null {
     return this.nodes.find((node) => node.master === master) ?? null;
+  }
+
+  nodeOf(fp: string): NodeMachine | null {
+    return this.nodes.find((node) => node.fp === fp) ?? null;
+  }
+
+  /** The master that the files of that minion name. */
+  masterOf(minionId: string): string | null {
+    return this.#byMinion.get(minionId)?.master() ?? null;
+  }
+
+  /** Whether that node has accepted the key that this minion has. */
+  hasAccepted(fp: string, minionId: string): boolean {
+    const key = this.#byMinion.get(minionId)?.minionKey;
+    return key !== undefined && this.nodeOf(fp)?.accepted.get(minionId) === key;
+  }
+
+  add(system: SystemMachine): void {
+    this.systems.push(system);
+    this.#byMinion.set(system.minionId, system);
   }
 
   /** As a Uyuni server did it before there was a cluster. */
