@@ -112,7 +112,7 @@ export const BEAT_BATCH_MAX = 2_000;
 export const BEAT_BATCH_MS = 200;
 /** Row changes that one transaction applies. */
 export const CHANGES_SLICE_MAX = 200;
-/** How long a system may take to be shown again after its node emptied the table that showed it. */
+/** How long a system may take to be shown again after its node emptied the table, or in a long transaction. */
 export const VANISHED_MS = 5 * 60_000;
 export const HEARTBEAT_MS = 5_000;
 export const NODE_GRACE_MS = 30_000;

@@ -4,6 +4,7 @@
  * In: row changes at one position after another. Out: `Changes`, each within CHANGES_PER_MESSAGE_MAX and
  * CHANGES_BYTES_MAX.
  * P1. Order is kept; `first` counts on through the parts of one position, so (lsn, first + index) never repeats.
+ *     All parts of a position but the last say that more follow.
  * P2. A single row that is too large alone loses its largest values, as if they were unchanged: the alternative is
  *     a capture that stands still for ever. `onCut` hears of it.
  */
@@ -35,9 +36,9 @@ export function parts({ origin, originNo, emit, onCut }: PartsOptions): Parts {
   let changes: RowChange[] = [];
   let bytes = FRAME_BYTES;
 
-  function end(): void {
+  function cut({ more }: { more: boolean }): void {
     if (changes.length === 0) return;
-    emit({ origin, originNo, lsn: lsnText(lsn), first, changes });
+    emit({ origin, originNo, lsn: lsnText(lsn), first, more, changes });
     first += changes.length;
     changes = [];
     bytes = FRAME_BYTES;
@@ -51,11 +52,13 @@ export function parts({ origin, originNo, emit, onCut }: PartsOptions): Parts {
     add(given) {
       const change = fit(given, onCut);
       const size = sizeOf(change);
-      if (changes.length === CHANGES_PER_MESSAGE_MAX || bytes + size > CHANGES_BYTES_MAX) end();
+      if (changes.length === CHANGES_PER_MESSAGE_MAX || bytes + size > CHANGES_BYTES_MAX) {
+        cut({ more: true });
+      }
       changes.push(change);
       bytes += size;
     },
-    end,
+    end: () => cut({ more: false }),
   };
 }
 

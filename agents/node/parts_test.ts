@@ -39,6 +39,7 @@ Deno.test("parts() keeps every change in order, in messages within both limits",
         assert(bytes(part) <= CHANGES_BYTES_MAX);
         next += part.changes.length;
       }
+      assert.deepEqual(emitted.map(({ more }) => more), emitted.map((_, at) => at < emitted.length - 1));
       assert.deepEqual(cuts, []);
     }),
     { numRuns: 30 },

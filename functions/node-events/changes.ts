@@ -5,8 +5,8 @@
  *     redelivery and reordering do no harm; a deleted row leaves a tombstone, a truncated table a mark for rows that
  *     are still on their way.
  * G2. A message is applied in slices of one transaction each; applying a slice again changes nothing.
- * G3. Who is gone is judged by what is there after the message; after an emptied table, when there was time to fill it
- *     again (`vanishing.ts`).
+ * G3. Who is gone is judged by what is there after the message; where more of the transaction follows, or a table was
+ *     emptied, when there was time for the rest (`vanishing.ts`).
  */
 import { CHANGES_SLICE_MAX, VANISHED_MS } from "../../lib/limits.ts";
 import { CHANGES, subjects } from "../../lib/bus/subjects.ts";
@@ -29,7 +29,7 @@ export const changesHandler = handler({
   stream: CHANGES.name,
   signedBy: { role: "node", kind: "node.changes" },
   input: Changes,
-  async run(context, { originNo, lsn, first, changes }, { from }) {
+  async run(context, { originNo, lsn, first, more, changes }, { from }) {
     const fp = from.fp;
     assert(fp !== null, "a signed message has a sender");
     const positionOf = (index: number) => positionText(originNo, lsn, first + index);
@@ -49,7 +49,7 @@ export const changesHandler = handler({
         }),
       );
     }
-    await settleAll(context, { who: from.id }, vanished); // G3
+    if (!more) await settleAll(context, { who: from.id }, vanished); // G3
     context.meter.count("row_changes", changes.length);
     return done();
   },

@@ -4,8 +4,8 @@
  * In: the rows as last seen, and the work index that names who to look for; safe to lose, repeat and run at once.
  * V1. A profile is gone when its rows are not there any more, looked at after the message that took them away; one
  *     that was deleted and written again in between was never gone, and keeps record, id and pin.
- * V2. A table that is emptied is most often filled again in the same transaction, which may need several messages:
- *     then the look comes after VANISHED_MS, by the tick, which also takes up what a crash left.
+ * V2. A transaction may need several messages, which come in any order: then, and after a table was emptied, the look
+ *     comes after VANISHED_MS, by the tick, which also takes up what a crash left.
  */
 import { CHANGES_SLICE_MAX, VANISHED_MS } from "../../lib/limits.ts";
 import { type Change, change, type ChangeOptions } from "../../lib/cluster/change.ts";

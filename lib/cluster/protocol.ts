@@ -199,6 +199,8 @@ export const Changes = z.object({
   lsn: z.string().regex(/^[0-9A-F]{16}$/),
   /** Index of the first change of this part within its transaction. */
   first: z.int().min(0),
+  /** Further parts of the same transaction follow; false where it is not said. */
+  more: z.boolean().optional(),
   changes: z.array(RowChange).max(1_000),
 });
 export type Changes = z.infer<typeof Changes>;

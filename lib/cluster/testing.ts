@@ -71,7 +71,10 @@ export interface TestNode {
   fetch(after?: number): Promise<Told[]>;
   report(seq: number, outcome?: "done" | "refused", reason?: string): Promise<void>;
   /** Appends changes and waits until all of them are known. */
-  changes(changes: RowChange[], at?: { originNo?: number; lsn?: number; first?: number }): Promise<void>;
+  changes(
+    changes: RowChange[],
+    at?: { originNo?: number; lsn?: number; first?: number; more?: boolean },
+  ): Promise<void>;
   /** Its database shows the system. */
   show(system: Shown): Promise<void>;
 }
@@ -295,12 +298,12 @@ export class ClusterRig {
         const reply = await bus.request(scope, subjects.nodeReport(fp), data);
         decodeReply(z.object({ ok: z.literal(true) }), reply);
       },
-      changes: async (changes, { originNo = 1, lsn = ++sentOf.lsn, first = 0 } = {}) => {
+      changes: async (changes, { originNo = 1, lsn = ++sentOf.lsn, first = 0, more = false } = {}) => {
         const handler = this.parts.functions.flatMap(({ handlers }) => handlers)
           .find((each) => each.name === "changes");
         assert.ok(handler && !("batch" in handler), "node-events is among the functions");
         const hex = lsn.toString(16).toUpperCase().padStart(16, "0");
-        const input = handler.input.parse({ origin: "o", originNo, lsn: hex, first, changes });
+        const input = handler.input.parse({ origin: "o", originNo, lsn: hex, first, more, changes });
         const from = { id: `node:${fp}`, role: "node" as const, fp };
         await handler.run(this.context, input, { subject: subjects.changes(fp), from, attempt: 1 });
       },

@@ -266,6 +266,8 @@ clusterTest("rows deleted and written again in one message, and a new copy, end 
     return { table, op: "delete", row: { [name]: row[name] ?? null }, oldKey: null };
   });
   await node.changes([...gone, ...rowsOf], { lsn: 20 });
+  await node.changes(gone, { lsn: 30, more: true });
+  await node.changes(rowsOf, { lsn: 30, first: gone.length });
   await node.changes([...rowsOf], { originNo: 2, lsn: 5, first: 2 });
   await node.changes(emptied, { originNo: 2, lsn: 5 });
   rig.later(VANISHED_MS);
