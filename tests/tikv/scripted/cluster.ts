@@ -53,6 +53,7 @@ export class ScriptedCluster implements AsyncDisposable {
     this.pd = {
       clusterId: CLUSTER_ID,
       members: Array.from({ length: members }, (_, at) => ({ name: `pd-${at}`, address: "" })),
+      scheme: options.tls === undefined ? "http" : "https",
       leader: 0,
       hidesLeaders: false,
       gcSafePoint: 0n,

@@ -6,6 +6,7 @@ import { Kv, type Method, Pd, Store, Streams } from "../../../lib/tikv/methods.t
 import type { Wire } from "../../../lib/tikv/rpc.ts";
 import { createRuntime } from "../../../lib/tikv/runtime.ts";
 import { createWire } from "../../../lib/tikv/wire.ts";
+import { makeCertificate } from "../../parts/tls.ts";
 import { Fault } from "./calls.ts";
 import { ScriptedCluster, type ScriptedOptions } from "./cluster.ts";
 import { contextFor } from "./topology.ts";
@@ -294,6 +295,34 @@ Deno.test("a pessimistic lock waits on the wire while other calls go on", async 
     assert.ok((await waiting).errors[0]?.conflict);
     assert.equal((await lock(1n, 0n)).errors.length, 0);
   });
+});
+
+Deno.test("an empty value is a value", async () => {
+  await withCluster({}, async ({ put, get }) => {
+    await put("a", "");
+    assert.equal(await get("a"), "");
+  });
+});
+
+Deno.test("all of it speaks TLS when it is given a certificate", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const { caFile, certFile, keyFile } = await makeCertificate(folder);
+    const [cert, key] = await Promise.all([certFile, keyFile].map((file) => Deno.readTextFile(file)));
+    await using cluster = await ScriptedCluster.start({ tls: { cert: cert ?? "", key: key ?? "" } });
+    const wire = createWire({ runtime: createRuntime(), tls: { ca: caFile } });
+    const { members } = await wire.call(cluster.addresses[0] ?? "", Pd.getMembers, {}, OPTIONS);
+    assert.deepEqual(members[0]?.clientUrls, [`https://${cluster.addresses[0]}`]);
+    const context = contextFor(cluster.topology, k("a"));
+    const address = cluster.topology.stores.get(1n)?.address ?? "";
+    assert.equal(
+      (await wire.call(address, Kv.get, { context, key: k("a"), version: 1n }, OPTIONS)).notFound,
+      true,
+    );
+    await wire.close();
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });
 
 // The placement driver.

@@ -29,6 +29,8 @@ export interface MemberInfo {
 export interface PdState {
   clusterId: bigint;
   readonly members: readonly MemberInfo[];
+  /** Of the members' URLs. */
+  readonly scheme: "http" | "https";
   /** Null: there is no leader at the moment. */
   leader: number | null;
   /** Whether replies about regions leave the leader out, as a new leader of the placement driver does at first. */
@@ -87,7 +89,7 @@ export function pdService({ member, state, topology, oracle }: PdServiceOptions)
       const members = state.members.map(({ name, address }, at) => ({
         name,
         memberId: BigInt(at + 1),
-        clientUrls: [`http://${address}`],
+        clientUrls: [`${state.scheme}://${address}`],
       }));
       const leader = state.leader === null ? null : members[state.leader] ?? null;
       return { header: header(), members, leader, etcdLeader: leader };
