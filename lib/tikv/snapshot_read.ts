@@ -4,6 +4,7 @@
  * R1. Each reply is of the same version, whatever was asked before and however often.
  * R2. A reply with an error of its own is void and asked again; an error of one pair concerns that key alone.
  * R3. Absence is null. A value is a view into the reply it came in: who keeps it for long copies it.
+ * R4. An empty value is taken for absence: old stores answer so, and no client lets one be written.
  */
 import type { Core } from "./client_core.ts";
 import { eachBatch, inParallel, sendToKey, sortedKeys } from "./grouping.ts";
@@ -33,13 +34,27 @@ export async function readOne(
 }
 
 async function get(view: View, key: Uint8Array, op: Operation): Promise<Uint8Array | null> {
-  const { core: { regions }, version, locks } = view;
   while (true) {
-    const options = { op, timeoutMs: POINT_CALL_MS, context: locks.context };
-    const reply = await sendToKey(regions, key, Kv.get, { key, version }, options);
-    if (reply.error === null) return reply.notFound ? null : reply.value;
-    await locks.settle([reply.error], version, op);
+    const found = await tryGet(view, key, op);
+    if (!isLocked(found)) return found;
+    await view.locks.settle([found.error], view.version, op);
   }
+}
+
+/** The value, or what stands in its way. */
+async function tryGet(
+  { core: { regions }, version, locks }: View,
+  key: Uint8Array,
+  op: Operation,
+): Promise<Uint8Array | null | { error: KeyError }> {
+  const options = { op, timeoutMs: POINT_CALL_MS, context: locks.context };
+  const { error, notFound, value } = await sendToKey(regions, key, Kv.get, { key, version }, options);
+  if (error !== null) return { error };
+  return notFound || value.length === 0 ? null : value; // R4
+}
+
+function isLocked(found: Uint8Array | null | { error: KeyError }): found is { error: KeyError } {
+  return found !== null && "error" in found;
 }
 
 /** The values found, by `keyText`. */
@@ -58,13 +73,15 @@ export async function readMany(
     keyOf: (key: Uint8Array) => key,
     bytesOf: (key: Uint8Array) => key.length,
   };
-  await eachBatch(sortedKeys(keys), grouping, async ({ region, items }) => {
+  await eachBatch(sortedKeys(keys), grouping, async ({ region, items }, op) => {
     while (true) {
       const options = { op, timeoutMs: POINT_CALL_MS, context: locks.context };
       const reply = await core.regions.send(region, Kv.batchGet, { keys: items, version }, options);
       if (reply === null) return false;
       if (reply.error === null) {
-        for (const { key, value } of await settlePairs(view, reply.pairs, op)) found.set(keyText(key), value);
+        for (const { key, value } of await settlePairs(view, reply.pairs, op)) {
+          if (value.length > 0) found.set(keyText(key), value); // R4
+        }
         return true;
       }
       await locks.settle([reply.error], version, op);
@@ -76,15 +93,19 @@ export async function readMany(
 
 /** R2: the pairs, with those that carried an error as they are once the locks are settled. */
 export async function settlePairs(view: View, pairs: KvPair[], op: Operation): Promise<KvPair[]> {
-  const locked = pairs.filter((pair) => pair.error !== null);
-  if (locked.length === 0) return pairs;
-  await view.locks.settle(locked.map(({ error }) => error as KeyError), view.version, op);
   const absent = new Set<KvPair>();
-  await inParallel(locked, BATCHES_AT_ONCE_MAX, async (pair) => {
-    if (pair.key.length === 0) pair.key = pair.error?.locked?.key ?? pair.key;
-    const value = await get(view, pair.key, op);
-    if (value === null) absent.add(pair);
-    else pair.value = value;
-  });
+  let locked = pairs.filter((pair) => pair.error !== null);
+  if (locked.length === 0) return pairs;
+  while (locked.length > 0) {
+    await view.locks.settle(locked.map(({ error }) => error as KeyError), view.version, op);
+    await inParallel(locked, BATCHES_AT_ONCE_MAX, async (pair) => {
+      if (pair.key.length === 0) pair.key = pair.error?.locked?.key ?? pair.key;
+      const found = await tryGet(view, pair.key, op.fork());
+      pair.error = isLocked(found) ? found.error : null;
+      if (found === null) absent.add(pair);
+      else if (!isLocked(found)) pair.value = found;
+    });
+    locked = locked.filter((pair) => pair.error !== null);
+  }
   return pairs.filter((pair) => !absent.has(pair));
 }
