@@ -1,23 +1,21 @@
 /**
- * Requests to regions: find the region of a key, ask a replica of it, and deal with what goes wrong on the way.
+ * Requests to regions: ask a replica, and deal with what goes wrong on the way.
  *
  * G1. A stale cache is safe, only slow: every request carries the region's epoch and the store checks it.
  * G2. `send` gives back only after a reply, a typed error, or news of the region: each loop waits or makes progress,
  *     each wait is in the operation's budget, and a wait precedes every "locate again" whose fix is not known yet.
- * G3. Look-ups of one gap in the cache are shared; a caller who gives up does not end them for the others.
- * G4. `fate.uncertain` is set before anything else happens to a request that may have been executed unseen, and
+ * G3. `fate.uncertain` is set before anything else happens to a request that may have been executed unseen, and
  *     taken back only by a reply without errors.
  * Source: client-go internal/locate/{region_cache,region_request}.go.
  */
 import { GrpcStatus, RpcError, TikvError } from "./errors.ts";
-import { compareKeys, decodeKey, hex } from "./keys.ts";
-import { BUDGET_MS, STORE_BUSY_MS } from "./limits.ts";
+import { STORE_BUSY_MS } from "./limits.ts";
 import type { Context } from "./messages_kv.ts";
-import type { Peer, Region, RegionError } from "./messages_meta.ts";
-import type { PdRegion } from "./messages_pd.ts";
+import type { RegionError } from "./messages_meta.ts";
 import { Kv, type Method } from "./methods.ts";
-import { Operation } from "./operation.ts";
-import { type Place, RegionCache, RegionEntry, type Replica } from "./region_cache.ts";
+import type { Operation } from "./operation.ts";
+import { RegionEntry, type Replica } from "./region_cache.ts";
+import { RegionLookup } from "./regions_lookup.ts";
 import { Choices } from "./regions_choice.ts";
 import { type Attempt, kindOf, type Step, stepFor } from "./regions_errors.ts";
 import type { Located, Placement, Regions, Runtime, SendOptions, Wire } from "./rpc.ts";
@@ -49,23 +47,22 @@ interface Reply {
 class Sender implements Regions {
   readonly #options: RegionsOptions;
   readonly #context: Context;
-  readonly #cache: RegionCache;
   readonly #stores: Stores;
-  readonly #loads: { readonly place: Place; readonly done: Promise<unknown> }[] = [];
+  readonly #lookup: RegionLookup;
 
   constructor(options: RegionsOptions) {
     this.#options = options;
     this.#context = { ...options.context, clusterId: options.placement.clusterId };
-    this.#cache = new RegionCache(options.runtime.random);
     this.#stores = new Stores(options);
+    this.#lookup = new RegionLookup(options, this.#stores);
   }
 
   locate(wireKey: Uint8Array, op: Operation): Promise<Located> {
-    return this.#locate({ key: wireKey, below: false }, op);
+    return this.#lookup.locate({ key: wireKey, below: false }, op);
   }
 
   locateBefore(wireKey: Uint8Array, op: Operation): Promise<Located> {
-    return this.#locate({ key: wireKey, below: true }, op);
+    return this.#lookup.locate({ key: wireKey, below: true }, op);
   }
 
   async send<QInit, A extends Reply>(
@@ -146,12 +143,12 @@ class Sender implements Regions {
         if (step.wait !== undefined) await op.wait(step.wait, cause);
         return true;
       case "drop":
-        this.#cache.drop(choices.region);
+        this.#lookup.drop(choices.region);
         await op.wait(step.wait, cause);
         return false;
       case "install": {
-        this.#cache.drop(choices.region);
-        const installed = step.regions.map((each) => this.#install(each, replica.peer.storeId));
+        this.#lookup.drop(choices.region);
+        const installed = step.regions.map((each) => this.#lookup.install(each, replica.peer.storeId));
         if (!installed.includes(true)) await op.wait("regionMiss", cause);
         return false;
       }
@@ -184,7 +181,7 @@ class Sender implements Regions {
 
   /** Nobody is left to ask: the region is looked up anew, after a wait. */
   async #exhausted({ region }: Choices, op: Operation): Promise<null> {
-    this.#cache.drop(region);
+    this.#lookup.drop(region);
     const someAnswer = region.replicas.some(({ store }) => store.usable && store.liveness !== "unreachable");
     if (someAnswer) await op.wait("regionMiss", `region ${region.id}: no replica leads`);
     else await op.wait("storeCall", `region ${region.id}: none of its stores can be reached`);
@@ -203,86 +200,6 @@ class Sender implements Regions {
       return { ...extra, ...replica.context, staleRead: false, replicaRead: false, isRetryRequest: true };
     }
     return extra === undefined ? replica.context : { ...extra, ...replica.context };
-  }
-
-  #locate(place: Place, op: Operation): Promise<Located> {
-    const known = this.#cache.find(place, this.#options.runtime.nowMs());
-    return known === null ? this.#load(place, op) : Promise.resolve(known);
-  }
-
-  async #load(place: Place, op: Operation): Promise<Located> {
-    const { runtime } = this.#options;
-    for (;;) {
-      op.throwIfAborted();
-      const known = this.#cache.find(place, runtime.nowMs());
-      if (known !== null) return known;
-      const gap = this.#cache.gap(place);
-      const shared = this.#loads.find((load) => this.#cache.gap(load.place) === gap);
-      await op.until(shared?.done ?? this.#startLoad(place));
-      if (shared !== undefined) continue; // it may have been about another region of the gap
-      const found = this.#cache.find(place, runtime.nowMs());
-      if (found !== null) return found;
-      await op.wait(
-        "regionMiss",
-        `the placement driver's region of ${hex(place.key)} is older than known ones`,
-      );
-    }
-  }
-
-  #startLoad(place: Place): Promise<unknown> {
-    const { placement, runtime, signal } = this.#options;
-    const op = new Operation({
-      name: `look up region of ${hex(place.key)}`,
-      budgetMs: BUDGET_MS.read,
-      runtime,
-      signal,
-    });
-    const work = place.below ? placement.regionBefore(place.key, op) : placement.region(place.key, op);
-    const load = {
-      place,
-      done: work.then((found) => this.#insert(found)).finally(() => {
-        this.#loads.splice(this.#loads.indexOf(load), 1);
-      }),
-    };
-    this.#loads.push(load);
-    return load.done;
-  }
-
-  #insert({ region, leader, downPeers, pendingPeers }: PdRegion): boolean {
-    if (region === null) return false;
-    const down = downPeers.flatMap(({ peer }) => peer === null ? [] : [peer.id]);
-    const weak = [...down, ...pendingPeers.map(({ id }) => id)];
-    return this.#remember(region, (peer) => peer.id === leader?.id, weak, down.length > 0);
-  }
-
-  /** From an error: the store that reported it leads its regions, most likely. */
-  #install(region: Region, storeId: bigint): boolean {
-    return this.#remember(region, (peer) => peer.storeId === storeId, [], false);
-  }
-
-  #remember(
-    region: Region,
-    leads: (peer: Peer) => boolean,
-    weak: readonly bigint[],
-    someDown: boolean,
-  ): boolean {
-    const startKey = region.startKey.length === 0 ? region.startKey : decodeKey(region.startKey);
-    const endKey = region.endKey.length === 0 ? region.endKey : decodeKey(region.endKey);
-    const peers = region.peers.filter(({ isWitness }) => !isWitness)
-      .sort((a, b) => Number(weak.includes(a.id)) - Number(weak.includes(b.id)));
-    if (region.regionEpoch === null || peers.length === 0) return false;
-    if (endKey.length > 0 && compareKeys(startKey, endKey) >= 0) return false;
-    const entry = new RegionEntry({
-      id: region.id,
-      confVer: region.regionEpoch.confVer,
-      version: region.regionEpoch.version,
-      startKey: startKey.slice(), // decoded bytes are views of a whole reply
-      endKey: endKey.slice(),
-      replicas: peers.map((peer) => ({ peer, store: this.#stores.record(peer.storeId), context: null })),
-      leader: Math.max(0, peers.findIndex(leads)),
-      someDown,
-    });
-    return this.#cache.insert(entry, this.#options.runtime.nowMs());
   }
 }
 
