@@ -11,11 +11,12 @@ import type { Core } from "./client_core.ts";
 import { bytesOf, type Intent, keyOf, lockTtlMs, type Plan, secondariesOf } from "./commit_plan.ts";
 import { rollBack } from "./commit_rest.ts";
 import { TikvError } from "./errors.ts";
-import { type Batch, type Grouping, inParallel, regroup } from "./grouping.ts";
+import { type Batch, inParallel, regroup } from "./grouping.ts";
 import { hex, sameKey } from "./keys.ts";
 import { BATCHES_AT_ONCE_MAX, BUDGET_MS, POINT_CALL_MS, SERVER_EXECUTION_MS } from "./limits.ts";
 import { ConflictReason, type KeyError, type LockInfo, PessimisticAction } from "./messages_kv.ts";
 import { Kv } from "./methods.ts";
+import type { Operation } from "./operation.ts";
 import type { Encodable } from "./protobuf.ts";
 import type { Fate } from "./rpc.ts";
 import { keyErrorOf, locksOf } from "./transaction_error.ts";
@@ -42,7 +43,7 @@ export async function prewrite(core: Core, prewriting: Prewriting): Promise<bigi
   try {
     await inParallel(batches, BATCHES_AT_ONCE_MAX, (batch) => {
       begun++;
-      return phase.send(batch, { uncertain: false });
+      return phase.send(batch, { uncertain: false }, batches.length === 1 ? phase.op : phase.op.fork());
     });
     return phase.commitTs();
   } catch (error) {
@@ -73,14 +74,15 @@ class Prewrite {
   #commitTs = 0n;
 
   readonly #stop = new AbortController();
-  readonly #grouping: Grouping<Intent>;
+  /** Ends with the first failure, or the caller's signal. */
+  readonly op: Operation;
 
   constructor(core: Core, prewriting: Prewriting) {
     const { batches, signal } = prewriting;
     const alone = batches.length === 1; // nothing but the caller can end it, so spare the signals
     const signals = signal === undefined ? [this.#stop.signal] : [this.#stop.signal, signal];
     const op = core.operation("prewrite", BUDGET_MS.prewrite, alone ? signal : AbortSignal.any(signals));
-    this.#grouping = { regions: core.regions, op, keyOf, bytesOf };
+    this.op = op;
     this.#core = core;
     this.#with = prewriting;
     this.#mode = prewriting.mode;
@@ -107,10 +109,10 @@ class Prewrite {
     return this.#mode === "two-phase" ? null : this.#commitTs;
   }
 
-  async send(batch: Batch<Intent>, fate: Fate): Promise<void> {
+  async send(batch: Batch<Intent>, fate: Fate, op: Operation): Promise<void> {
     try {
-      const rest = await this.#sendUntilAnswered(batch, fate);
-      await inParallel(rest, BATCHES_AT_ONCE_MAX, (part) => this.send(part, { ...fate }));
+      const rest = await this.#sendUntilAnswered(batch, fate, op);
+      await inParallel(rest, BATCHES_AT_ONCE_MAX, (part) => this.send(part, { ...fate }, op.fork()));
     } catch (error) {
       if (!this.#failed.has(error)) this.#failed.set(error, fate.uncertain);
       this.#stop.abort(); // P2
@@ -119,23 +121,22 @@ class Prewrite {
   }
 
   /** Returns what has to be sent instead, when the region changed. */
-  async #sendUntilAnswered(batch: Batch<Intent>, fate: Fate): Promise<Batch<Intent>[]> {
+  async #sendUntilAnswered(batch: Batch<Intent>, fate: Fate, op: Operation): Promise<Batch<Intent>[]> {
     const { regions } = this.#core;
     const { plan } = this.#with;
-    const { op } = this.#grouping;
     const context = { maxExecutionDurationMs: BigInt(SERVER_EXECUTION_MS) };
     for (let tries = 0;; tries++) {
       const again = tries > 0 || batch.regrouped > 0;
       const options = { op, timeoutMs: POINT_CALL_MS, again, context, ...this.#commits && { fate } };
       const reply = await regions.send(batch.region, Kv.prewrite, this.#request(batch), options);
-      if (reply === null) return this.#split(await regroup(batch, this.#grouping), fate);
+      if (reply === null) return this.#split(await regroup(batch, { regions, op, keyOf, bytesOf }), fate);
       if (reply.errors.length === 0) {
         this.#accept(reply.minCommitTs, reply.onePcCommitTs);
         if (holds(batch, plan.primary)) this.#with.onPrimary();
         return [];
       }
       if (reply.errors.some((error) => isRefusal(error, plan))) fate.uncertain = false;
-      await this.#settle(reply.errors, tries);
+      await this.#settle(reply.errors, tries, op);
     }
   }
 
@@ -145,7 +146,7 @@ class Prewrite {
     if (fate.uncertain) {
       throw new TikvError(
         "aborted",
-        `${this.#grouping.op.name}: the region was split while an answer was lost`,
+        `${this.op.name}: the region was split while an answer was lost`,
       );
     }
     this.#mode = "two-phase";
@@ -164,9 +165,9 @@ class Prewrite {
   }
 
   /** P1. */
-  async #settle(errors: readonly KeyError[], tries: number): Promise<void> {
+  async #settle(errors: readonly KeyError[], tries: number, op: Operation): Promise<void> {
     const { plan } = this.#with;
-    const { op } = this.#grouping;
+    const { locks } = this.#core;
     const met: LockInfo[] = [];
     for (const error of errors) {
       if (error.locked === null) throw keyErrorOf(error, op.name);
@@ -180,9 +181,9 @@ class Prewrite {
           "run the transaction again",
       );
     }
-    const waitMs = await this.#core.locks.forWrite(met, op);
+    const waitMs = await locks.forWrite(met, op);
     if (waitMs === null && tries < LOCK_TRIES_AT_ONCE_MAX) return;
-    await op.wait("lock", `transaction ${met[0]?.lockVersion}`, { atMostMs: waitMs ?? Infinity });
+    await locks.wait("lock", met, waitMs ?? Infinity, op);
   }
 
   #request({ items, regionItems, regrouped }: Batch<Intent>): Encodable<typeof Kv.prewrite.request> {

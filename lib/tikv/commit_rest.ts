@@ -19,7 +19,7 @@ export function commitRest(
   if (keys.length === 0) return;
   core.locks.remember(plan.startTs, commitTs); // our own reads go through these locks from now on
   core.background.start("commit of the other keys", BUDGET_MS.commitSecondaries, async (op) => {
-    await eachBatch(keys, keysOf(core, op), async ({ region, items, regrouped }) => {
+    await eachBatch(keys, keysOf(core, op), async ({ region, items, regrouped }, op) => {
       const request = {
         startVersion: plan.startTs,
         keys: items,
@@ -56,7 +56,7 @@ export function rollBack(core: Core, plan: Plan): void {
   core.background.start("rollback", BUDGET_MS.rollback, async (op) => {
     const rest = plan.keys.filter((key) => !sameKey(key, plan.primary));
     for (const keys of [[plan.primary], rest]) {
-      await eachBatch(keys, keysOf(core, op), async ({ region, items, regrouped }) => {
+      await eachBatch(keys, keysOf(core, op), async ({ region, items, regrouped }, op) => {
         const request = { startVersion: plan.startTs, keys: items };
         const reply = await core.regions.send(region, Kv.batchRollback, request, optionsOf(op, regrouped));
         if (reply?.error) throw keyErrorOf(reply.error, `${op.name} of transaction ${plan.startTs}`);

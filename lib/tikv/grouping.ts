@@ -83,24 +83,25 @@ function* cut<T>(
 
 /**
  * Runs `send` for every batch.
- * @param send Gives false when the region is not that of the batch any more.
+ * @param send Gives false when the region is not that of the batch any more. `op` is the part of its batch.
  */
 export async function eachBatch<T>(
   items: readonly T[],
   grouping: Grouping<T>,
-  send: (batch: Batch<T>) => Promise<boolean>,
+  send: (batch: Batch<T>, op: Operation) => Promise<boolean>,
 ): Promise<void> {
   await sendAll(await groupByRegion(items, grouping), grouping, send);
 }
 
-export async function sendAll<T>(
+async function sendAll<T>(
   batches: readonly Batch<T>[],
   grouping: Grouping<T>,
-  send: (batch: Batch<T>) => Promise<boolean>,
+  send: (batch: Batch<T>, op: Operation) => Promise<boolean>,
 ): Promise<void> {
   await inParallel(batches, BATCHES_AT_ONCE_MAX, async (batch) => {
-    if (await send(batch)) return;
-    await sendAll(await regroup(batch, grouping), grouping, send);
+    const part = batches.length === 1 ? grouping : { ...grouping, op: grouping.op.fork() };
+    if (await send(batch, part.op)) return;
+    await sendAll(await regroup(batch, part), part, send);
   });
 }
 

@@ -17,7 +17,7 @@ import { addLock, clear, clearPessimistic, type Leftover } from "./locks_clear.t
 import { type Asker, type Status, statusOf } from "./locks_status.ts";
 import { type Settled, Statuses } from "./locks_statuses.ts";
 import { type LockInfo, Op } from "./messages_kv.ts";
-import type { Operation } from "./operation.ts";
+import type { Operation, WaitKind } from "./operation.ts";
 import type { Placement, Regions } from "./rpc.ts";
 
 /** What a reader does about the transactions whose locks it met. */
@@ -53,9 +53,11 @@ export class Locks {
     for (const { startTs, status } of met.transactions) {
       if (status.kind === "alive" && !status.pushed) {
         passage.waitMs = Math.max(1, Math.min(passage.waitMs ?? Infinity, status.remainingMs));
+      } else if (status.kind === "void") {
+        passage.waitMs ??= Infinity; // no such lock stops readers: what did is gone, or the store is confused
       } else if (status.kind === "settled" && status.commitTs > 0n && status.commitTs <= version) {
         passage.committed.push(startTs);
-      } else if (status.kind !== "void") {
+      } else {
         passage.passed.push(startTs);
       }
     }
@@ -73,6 +75,21 @@ export class Locks {
       status.kind === "alive" ? [status.remainingMs] : []
     );
     return left.length === 0 ? null : Math.max(1, Math.min(...left));
+  }
+
+  /**
+   * Waits for living locks, and then looks what time it is: the recent timestamp may be older than the wait.
+   * @param atMostMs As `forRead` and `forWrite` gave it.
+   */
+  async wait(
+    kind: WaitKind,
+    met: readonly LockInfo[],
+    atMostMs: number,
+    op: Operation,
+    { lostMs = 0 } = {},
+  ): Promise<void> {
+    await op.wait(kind, `transaction ${met[0]?.lockVersion}`, { atMostMs, lostMs });
+    await this.#with.placement.timestamp(op);
   }
 
   /** Ends every transaction that holds one of the locks, however young: for garbage collection. */

@@ -28,7 +28,7 @@ export async function recoverAsyncCommit(
   let decided: Settled | null = null; // by a key without a lock
   let fellBack = false;
   const grouping = { regions, op, keyOf: (key: Uint8Array) => key, bytesOf: (key: Uint8Array) => key.length };
-  await eachBatch(sortedKeys(primary.secondaries), grouping, async ({ region, items }) => {
+  await eachBatch(sortedKeys(primary.secondaries), grouping, async ({ region, items }, op) => {
     const request = { keys: items, startVersion: primary.lockVersion };
     const reply = await regions.send(region, Kv.checkSecondaryLocks, request, {
       op,

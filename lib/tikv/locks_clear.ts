@@ -32,7 +32,7 @@ export async function clear(regions: Regions, leftover: Leftover, op: Operation)
   const { startTs, commitTs, keys, regionsOf } = leftover;
   const head = { startVersion: startTs, commitVersion: commitTs };
   const grouping = { regions, op, keyOf: (key: Uint8Array) => key, bytesOf: (key: Uint8Array) => key.length };
-  await eachBatch(sortedKeys(keys), grouping, async ({ region, items }) => {
+  await eachBatch(sortedKeys(keys), grouping, async ({ region, items }, op) => {
     const options = { op, timeoutMs: POINT_CALL_MS };
     const reply = await regions.send(region, Kv.resolveLock, { ...head, keys: items }, options);
     if (reply?.error) throw keyErrorOf(reply.error, op.name);

@@ -47,8 +47,9 @@ export async function statusOf(lock: LockInfo, asker: Asker, parent: Operation):
   const pessimistic = lock.lockType === Op.pessimisticLock;
   let rollbackIfNotExist = false;
   let forceSyncCommit = false;
-  while (true) {
-    const now = expireAll ? TS_MAX : asker.placement.recent();
+  for (let waits = 0;;) {
+    const recent = waits === 0 ? asker.placement.recent() : await asker.placement.timestamp(op);
+    const now = expireAll ? TS_MAX : recent;
     const reply = await sendToKey(asker.regions, lock.primaryLock, Kv.checkTxnStatus, {
       primaryKey: lock.primaryLock,
       lockTs: lock.lockVersion,
@@ -64,9 +65,11 @@ export async function statusOf(lock: LockInfo, asker: Asker, parent: Operation):
     if (error?.txnNotFound) {
       if (rollbackIfNotExist) throw keyErrorOf(error, op.name);
       const left = remainingMs(lock.lockVersion, lock.lockTtl, now);
-      if (left <= 0) rollbackIfNotExist = true; // K2
-      else if (pessimistic) return { kind: "alive", remainingMs: left, pushed: false };
-      else await op.wait("transactionNotFound", "a primary not written yet", { atMostMs: left });
+      if (left > 0 && pessimistic) return { kind: "alive", remainingMs: left, pushed: false };
+      if (left > 0) {
+        await op.wait("transactionNotFound", "a primary not written yet", { atMostMs: left });
+        waits++;
+      } else rollbackIfNotExist = true; // K2
       continue;
     }
     // The primary of a pessimistic transaction can change before it commits: this lock is a leftover.

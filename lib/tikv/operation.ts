@@ -75,6 +75,13 @@ export class Operation {
     return new Operation({ name, budgetMs, runtime: this.#runtime, signal: this.signal });
   }
 
+  /** One of several things that this operation does side by side, for waits side by side take no longer than one. */
+  fork(): Operation {
+    const fork = this.part(this.name, this.#budgetMs - this.#waitedMs);
+    fork.#busyMs = this.#busyMs;
+    return fork;
+  }
+
   /**
    * Sleeps before the next attempt, at most `atMostMs`; see O1 and O2. `lostMs` is time that a vain attempt took
    * and that the budget is to bear too.

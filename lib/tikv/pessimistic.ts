@@ -90,7 +90,7 @@ export class PessimisticLocks {
     const { startTs } = this.#transaction;
     const forUpdateTs = this.#forUpdateTs;
     background.start("release of pessimistic locks", BUDGET_MS.rollback, async (op) => {
-      await eachBatch(keys, this.#grouping(op), async ({ region, items }) => {
+      await eachBatch(keys, this.#grouping(op), async ({ region, items }, op) => {
         const request = { startVersion: startTs, forUpdateTs, keys: items };
         const reply = await regions.send(region, Kv.pessimisticRollback, request, {
           op,
@@ -106,7 +106,7 @@ export class PessimisticLocks {
   async #lock(keys: readonly Uint8Array[], attempt: Attempt, op: Operation): Promise<Values> {
     const values: Values = new Map();
     attempt.primary = this.#primary;
-    const send = (batch: Batch<Uint8Array>) => this.#lockBatch(batch, attempt, values, op);
+    const send = (batch: Batch<Uint8Array>, op: Operation) => this.#lockBatch(batch, attempt, values, op);
     let rest = keys;
     if (this.#primary === null && keys[0] !== undefined) { // I1: alone, for the others will point at it
       const primary = keys[0];
@@ -166,10 +166,7 @@ export class PessimisticLocks {
     if (met.length > 0) {
       const waitMs = await locks.forWrite(met, op);
       // The store has let us wait already, so ask again soon.
-      if (waitMs !== null) {
-        const cause = `transaction ${met[0]?.lockVersion}`;
-        await op.wait("lockOfRead", cause, { atMostMs: waitMs, lostMs: PESSIMISTIC_WAIT_MS });
-      }
+      if (waitMs !== null) await locks.wait("lockOfRead", met, waitMs, op, { lostMs: PESSIMISTIC_WAIT_MS });
     }
     if (other !== undefined && attempt.forUpdateTs === sentAt) { // I2
       attempt.conflicts = (attempt.conflicts ?? 0) + 1;

@@ -24,21 +24,29 @@ export class SnapshotLocks {
 
   /** Returns when the read is worth another try. Throws where the errors are about other things than locks. */
   async settle(errors: readonly KeyError[], version: bigint, op: Operation): Promise<void> {
-    const met: LockInfo[] = [];
+    const fresh: LockInfo[] = [];
+    const stubborn: LockInfo[] = []; // old stores stop at locks that they were told to read through
     for (const error of errors) {
       if (error.locked === null) throw keyErrorOf(error, op.name);
-      met.push(...locksOf(error.locked));
+      for (const lock of locksOf(error.locked)) (this.#knows(lock) ? stubborn : fresh).push(lock);
     }
-    const { passed, committed, waitMs } = await this.#locks.forRead(met, version, op);
-    const known = this.#passed.size + this.#committed.size;
-    for (const startTs of passed) remember(this.#passed, startTs);
-    for (const startTs of committed) remember(this.#committed, startTs);
-    this.#context = { resolvedLocks: [...this.#passed], committedLocks: [...this.#committed] };
-    // A store that stops at a lock it was told to pass gets time as well, or the two would spin.
-    const futile = this.#passed.size + this.#committed.size === known;
-    if (waitMs !== null || futile) {
-      await op.wait("lockOfRead", `transaction ${met[0]?.lockVersion}`, { atMostMs: waitMs ?? Infinity });
+    const waits: (number | null)[] = [];
+    if (stubborn.length > 0) waits.push(await this.#locks.forWrite(stubborn, op));
+    if (fresh.length > 0) {
+      const { passed, committed, waitMs } = await this.#locks.forRead(fresh, version, op);
+      for (const startTs of passed) remember(this.#passed, startTs);
+      for (const startTs of committed) remember(this.#committed, startTs);
+      this.#context = { resolvedLocks: [...this.#passed], committedLocks: [...this.#committed] };
+      waits.push(waitMs);
     }
+    const living = waits.filter((waitMs) => waitMs !== null);
+    if (living.length > 0) {
+      await this.#locks.wait("lockOfRead", [...fresh, ...stubborn], Math.min(...living), op);
+    }
+  }
+
+  #knows({ lockVersion }: LockInfo): boolean {
+    return this.#passed.has(lockVersion) || this.#committed.has(lockVersion);
   }
 }
 

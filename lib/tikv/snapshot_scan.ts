@@ -66,7 +66,8 @@ async function fetchPage(view: View, range: WireRange, limit: number, options: P
     op,
   });
   if (!core.safePoint.isYoung(version)) await core.safePoint.check(version, op);
-  return page;
+  const empty = !options.keysOnly && page.pairs.some(({ value }) => value.length === 0);
+  return empty ? { ...page, pairs: page.pairs.filter(({ value }) => value.length > 0) } : page; // R4 of reads
 }
 
 interface FetchOptions {
