@@ -16,6 +16,8 @@ export interface FunctionsProgram extends AsyncDisposable {
   pid: number;
   /** SIGTERM; its exit code. */
   stop(): Promise<number>;
+  /** SIGKILL. */
+  kill(): Promise<number>;
 }
 
 export interface FunctionsOptions {
@@ -49,6 +51,7 @@ export async function startFunctions(options: FunctionsOptions = {}): Promise<Fu
       log: () => log,
       adminToken: async () => (await Deno.readTextFile(`${folder.path}/data/admin.token`)).trim(),
       stop: () => ended ?? end("SIGTERM"),
+      kill: () => ended ?? end("SIGKILL"),
       async [Symbol.asyncDispose]() {
         await (ended ?? end("SIGKILL"));
       },

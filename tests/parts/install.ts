@@ -1,6 +1,7 @@
 /** Installs every part that the tests use, so that no test's own time limit pays for it. Present parts cost nothing. */
 import { which } from "./command.ts";
 import { ensureDebian } from "./debian.ts";
+import { ensureHaproxy } from "./haproxy.ts";
 import { ensureNats } from "./nats.ts";
 import { ensurePostgres } from "./postgres.ts";
 import { ensurePython } from "./python.ts";
@@ -13,6 +14,7 @@ export async function installParts(): Promise<void> {
   await ensurePostgres();
   await ensurePython();
   await ensureNats();
+  await ensureHaproxy();
   await ensureTikv();
   await ensureGoClient();
   await Promise.all(SALT_LINES.map(ensureSalt)); // mostly waiting for downloads
