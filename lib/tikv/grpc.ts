@@ -65,7 +65,7 @@ export class Channel implements Swept {
     this.#pending.add(pending);
     this.#sweeper.watch(this);
     signal?.addEventListener("abort", onAbort);
-    this.#open(path, { onMessage, onEnd: end }, timeoutMs).then((opened) => {
+    this.open(path, { onMessage, onEnd: end }, timeoutMs).then((opened) => {
       if (!this.#pending.has(pending)) return opened.cancel();
       call = opened;
       opened.write(frame);
@@ -74,9 +74,18 @@ export class Channel implements Swept {
     return promise;
   }
 
-  /** A stream in both directions. Rejects as `unary` does, `onEnd` is then not called. */
-  open(path: string, handlers: CallHandlers): Promise<Call> {
-    return this.#open(path, handlers);
+  /**
+   * A stream in both directions. Rejects as `unary` does; `onEnd` is then not called.
+   * @param timeoutMs is told to the far side, nothing more.
+   */
+  async open(path: string, handlers: CallHandlers, timeoutMs?: number): Promise<Call> {
+    const session = await this.#connection.session();
+    try {
+      return openCall({ session, address: this.address, path, timeoutMs }, handlers);
+    } catch (cause) {
+      const text = `call ${path} at ${this.address}: the connection has just ended`;
+      throw new RpcError(text, { status: GrpcStatus.unavailable, sent: false, cause });
+    }
   }
 
   /** Ends all calls with `error`, and later ones. */
@@ -88,16 +97,6 @@ export class Channel implements Swept {
   sweep(nowMs: number): boolean {
     for (const pending of this.#pending) if (pending.deadlineMs <= nowMs) pending.end(pending.overdue());
     return this.#pending.size > 0;
-  }
-
-  async #open(path: string, handlers: CallHandlers, timeoutMs?: number): Promise<Call> {
-    const session = await this.#connection.session();
-    try {
-      return openCall({ session, address: this.address, path, timeoutMs }, handlers);
-    } catch (cause) {
-      const text = `call ${path} at ${this.address}: the connection has just ended`;
-      throw new RpcError(text, { status: GrpcStatus.unavailable, sent: false, cause });
-    }
   }
 }
 

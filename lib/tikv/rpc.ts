@@ -33,7 +33,7 @@ export interface Duplex<QInit> {
   close(): void;
 }
 
-/** Calls to addresses (`host:port`). Rejects with RpcError, or TikvError `tls`, `closed`, `malformed`. */
+/** Calls to addresses (`host:port`). Rejects with RpcError, or TikvError `tls`, `closed`, `cancelled`, `malformed`. */
 export interface Wire {
   /** One request and its reply: on the batch stream of that address, or by itself where that lacks it. */
   call<Q, QInit, A, AInit>(
