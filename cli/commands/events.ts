@@ -144,9 +144,10 @@ class Seen {
     return numberAt(item, "atMs") < this.#newestMs - EVENTS_LATE_MS_MAX;
   }
 
+  /** Twice as far as one looks back: that begins at the cursor, which may be older than the newest. */
   forgetOld(): void {
     for (const [id, atMs] of this.#atMs) {
-      if (atMs < this.#newestMs - EVENTS_LATE_MS_MAX) this.#atMs.delete(id);
+      if (atMs < this.#newestMs - 2 * EVENTS_LATE_MS_MAX) this.#atMs.delete(id);
     }
   }
 }
