@@ -21,7 +21,7 @@ import { realNet } from "../lib/mesh/real_net.ts";
 import { realProbe } from "../lib/mesh/real_probe.ts";
 import { realProcess } from "../lib/mesh/real_process.ts";
 import { realScope } from "../lib/mesh/real_scope.ts";
-import { print, printError } from "../lib/mesh/real_program.ts";
+import { ensureFolder, print, printError } from "../lib/mesh/real_program.ts";
 import { runUntilSignal } from "../lib/mesh/run.ts";
 import { createTrust } from "../lib/mesh/trust.ts";
 import type { Net, Scope } from "../lib/seams.ts";
@@ -40,7 +40,7 @@ const KEY_FILES = ["cluster.key", "admin.token"];
 async function main(): Promise<void> {
   const options = devOptions(Deno.args);
   if (options.help) return print(DEV_HELP);
-  await Deno.mkdir(options.data, { recursive: true, mode: 0o700 });
+  await ensureFolder(options.data);
   if (options.fresh) await forget(options.data);
   await run(options);
 }

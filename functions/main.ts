@@ -26,7 +26,7 @@ import { realProcess } from "../lib/mesh/real_process.ts";
 import { realScope } from "../lib/mesh/real_scope.ts";
 import { nameSpan } from "../lib/mesh/real_spans.ts";
 import { readAuthority, readServerTls } from "../lib/mesh/real_tls.ts";
-import { logWriter, print, readConfig, runProgram } from "../lib/mesh/real_program.ts";
+import { ensureFolder, logWriter, print, readConfig, runProgram } from "../lib/mesh/real_program.ts";
 import { runUntilSignal } from "../lib/mesh/run.ts";
 import { createTrust } from "../lib/mesh/trust.ts";
 import type { Scope } from "../lib/seams.ts";
@@ -67,7 +67,7 @@ async function run(config: FunctionsConfig): Promise<void> {
   const disk = realDisk();
   const tls = await readServerTls(disk, config);
   const caPem = await readAuthority(disk, "nodeCaFile", config.nodeCaFile);
-  await Deno.mkdir(config.dataFolder, { recursive: true, mode: 0o700 });
+  await ensureFolder(config.dataFolder);
   const inData = (path: string | undefined, name: string) => path ?? join(config.dataFolder, name);
 
   const store = openSqliteStore({ path: inData(config.storePath, "salar.db") });

@@ -40,13 +40,33 @@ export async function readConfig<S extends z.ZodRawShape>(
 ): Promise<Config<z.infer<z.ZodObject<S>>>> {
   const env = Deno.env.toObject();
   const path = configPath({ args, env });
-  const file = path === null ? null : { path, text: await Deno.readTextFile(path) };
-  return parseConfig(schema, { args, env, file });
+  return parseConfig(schema, {
+    args,
+    env,
+    file: path === null ? null : { path, text: await fileText(path) },
+  });
+}
+
+async function fileText(path: string): Promise<string> {
+  try {
+    return await Deno.readTextFile(path);
+  } catch (cause) {
+    throw new SalarError("bad-config", `Cannot read configuration ${path}: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** The folder that a program keeps its files in, made for its owner alone where it is missing. @throws `bad-config` */
+export async function ensureFolder(folder: string): Promise<void> {
+  try {
+    await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw new SalarError("bad-config", `Cannot make folder ${folder}: ${messageOf(cause)}`, { cause });
+  }
 }
 
 /** One program per folder: a lock that the kernel drops with its holder. @throws {SalarError} `conflict` */
 export async function lockFolder(folder: string): Promise<Disposable> {
-  await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
+  await ensureFolder(folder);
   const file = await Deno.open(`${folder}/lock`, { create: true, write: true, mode: 0o600 });
   if (await file.tryLock(true)) return file;
   file.close();

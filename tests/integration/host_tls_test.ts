@@ -92,13 +92,3 @@ Deno.test("HTTPS: files that are missing, no PEM or no pair refuse the start, ea
     assert.match(authority.said, /nodeCaFile: .* holds no PEM certificate/);
   });
 });
-
-Deno.test("a port that is taken refuses the start, and is named", async () => {
-  await using program = await startFunctions();
-  const port = Number(new URL(program.url).port);
-  const taken = await refusedStart({ port });
-  assert.deepEqual([taken.code, taken.said.trim()], [
-    1,
-    `Cannot listen on 127.0.0.1 port ${port}: another program listens there; end it or choose another port`,
-  ]);
-});
