@@ -100,6 +100,8 @@ export const CLOCK_SKEW_MS_MAX = 120_000;
 /** How long an enrolment challenge may be answered. */
 export const NONCE_MS = 60_000;
 export const JOIN_TOKEN_MS = 3_600_000;
+/** Counters among which the uses of one join token are shared out (cluster-wide: no other number on the same store). */
+export const JOIN_TOKEN_PARTS = 256;
 /** Longest life of an API token: 90 days. */
 export const API_TOKEN_MS_MAX = 90 * 24 * 3_600_000;
 /** How long a directive may be begun after it was handed out. */

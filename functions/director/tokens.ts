@@ -6,17 +6,21 @@ import { z } from "zod";
 import { API_TOKEN_MS_MAX, JOIN_TOKEN_MS } from "../../lib/limits.ts";
 import { SalarError } from "../../lib/errors.ts";
 import { change } from "../../lib/cluster/change.ts";
+import { removeJoinToken, usesLeft } from "../../lib/cluster/join_tokens.ts";
 import { keys } from "../../lib/cluster/keys.ts";
 import { apiTokens, joinTokens, zoneNamed } from "../../lib/cluster/records.ts";
 import { ApiToken, JoinToken, MachineId, ZoneName } from "../../lib/cluster/types.ts";
 import { mintJoinToken, mintToken, TOKEN_RANDOM_BYTES } from "../../lib/secure/token.ts";
+import type { Write } from "../../lib/store/store.ts";
 import { done } from "../../lib/mesh/handler.ts";
 import { route } from "../../lib/mesh/route.ts";
 import { asked, pageOf, PageQuery, Why } from "./shapes.ts";
 
 const TokenParams = z.object({ id: z.string().regex(/^[A-Za-z0-9_-]{16}$/) });
 const ApiTokenView = ApiToken.omit({ secretHash: true });
-const JoinTokenView = JoinToken.omit({ secretHash: true });
+export const JoinTokenView = JoinToken.omit({ secretHash: true }).extend({
+  usesLeft: z.int().min(0).describe("How many enrolments it still allows"),
+});
 const Shown = z.string().describe("The whole token, shown this once");
 
 const addApi = route({
@@ -83,14 +87,14 @@ const addJoin = route({
         id,
         kind,
         zone,
-        usesLeft: uses,
+        uses,
         expiresAtMs: nowMs + ttlMs,
         machineId,
         maker: principal.id,
       };
       joinTokens.put(tx, { ...view, secretHash: minted.secretHash }, id);
       record({ what: "join.add", target: `join-token:${id}`, why: `for a ${kind}`, detail: { zone, uses } });
-      return view;
+      return { ...view, usesLeft: uses };
     });
     return done({ ...view, token: minted.token.reveal() });
   },
@@ -125,17 +129,26 @@ const listJoin = route({
   reply: pageOf(JoinTokenView),
   async run({ store, scope }, { query }) {
     const after = query.cursor && keys.joinToken(query.cursor);
-    const page = await store.read(
-      scope,
-      (tx) => joinTokens.scan(tx, keys.joinTokens, { limit: query.limit, after }),
-    );
-    const items = page.map(({ value }) => JoinTokenView.parse(value));
+    const items = await store.read(scope, async (tx) => {
+      const page = await joinTokens.scan(tx, keys.joinTokens, { limit: query.limit, after });
+      return await Promise.all(
+        page.map(async ({ value }) => JoinTokenView.parse({ ...value, usesLeft: await usesLeft(tx, value) })),
+      );
+    });
     return done({ items, next: items.length < query.limit ? null : items.at(-1)?.id ?? null });
   },
 });
 
-/** Removing is alike for both kinds but for the key. */
-function removal(name: string, path: string, keyOf: (id: string) => string, summary: string) {
+/** Removing is alike for both kinds but for the keys. */
+function removal(
+  name: string,
+  path: string,
+  { keyOf, remove, summary }: {
+    keyOf: (id: string) => string;
+    remove: (tx: Write, id: string) => Promise<void>;
+    summary: string;
+  },
+) {
   return route({
     name: `${name}.remove`,
     method: "DELETE",
@@ -151,7 +164,7 @@ function removal(name: string, path: string, keyOf: (id: string) => string, summ
         if (await tx.get(keyOf(id)) === null) {
           throw new SalarError("not-found", `Cannot remove token "${id}": there is none`);
         }
-        tx.delete(keyOf(id));
+        await remove(tx, id);
         record({ what: `${name}.remove`, target: keyOf(id).replace("/", ":"), why: input.query.why });
       });
       return done({ removed: id });
@@ -162,8 +175,16 @@ function removal(name: string, path: string, keyOf: (id: string) => string, summ
 export const tokenRoutes = [
   addApi,
   listApi,
-  removal("tokens", "/v1/tokens", keys.token, "Revoke an API token"),
+  removal("tokens", "/v1/tokens", {
+    keyOf: keys.token,
+    remove: (tx, id) => Promise.resolve(apiTokens.delete(tx, id)),
+    summary: "Revoke an API token",
+  }),
   addJoin,
   listJoin,
-  removal("join", "/v1/join-tokens", keys.joinToken, "Revoke a join token"),
+  removal("join", "/v1/join-tokens", {
+    keyOf: keys.joinToken,
+    remove: removeJoinToken,
+    summary: "Revoke a join token",
+  }),
 ];

@@ -1,7 +1,7 @@
 /**
  * Enrolment: how an agent that holds a join token becomes a node or a system of the cluster.
  *
- * E1. A join token is used in the transaction of its effect: of two that use one at the same time, one wins.
+ * E1. A join token is used in the transaction of its effect: of two that take its last use at the same time, one wins.
  * E2. Enrolling again with the same key gives the same answer and uses nothing: the first answer may have been lost.
  *     No directive given meanwhile is skipped by it.
  * E3. A machine-id or minion id that another key holds is refused, and so is a key on another machine: one of the two is
@@ -16,6 +16,7 @@ import { parseJoinToken, secretMatches } from "../secure/token.ts";
 import { EMPTY } from "../store/record.ts";
 import type { Change } from "./change.ts";
 import { idByName } from "./ids.ts";
+import { takeUse } from "./join_tokens.ts";
 import { keys } from "./keys.ts";
 import { SERVING } from "./machines.ts";
 import { addLoad } from "./moving.ts";
@@ -176,21 +177,20 @@ function refuseClone(kind: "node" | "system", state: string, detail: Record<stri
 
 /** E1. @throws {SalarError} `unauthenticated`, with one text for every reason: a guesser learns nothing. */
 async function useJoinToken(
-  { tx, nowMs }: Change,
+  change: Change,
   text: string,
   { kind, machineId }: { kind: JoinToken["kind"]; machineId: string },
 ): Promise<JoinToken> {
   const parsed = parseJoinToken(text);
-  const token = parsed === null ? null : await joinTokens.get(tx, parsed.id);
+  const token = parsed === null ? null : await joinTokens.get(change.tx, parsed.id);
   const holds = parsed !== null && token !== null && secretMatches(parsed.secret, token.secretHash) &&
-    token.kind === kind && token.usesLeft > 0 && token.expiresAtMs > nowMs &&
-    (token.machineId === null || token.machineId === machineId);
+    token.kind === kind && token.expiresAtMs > change.nowMs &&
+    (token.machineId === null || token.machineId === machineId) && await takeUse(change, token);
   if (!holds) {
     throw new SalarError(
       "unauthenticated",
       `Cannot enrol ${kind}: its join token is unknown, used up, expired or for another machine; ask for a new one`,
     );
   }
-  joinTokens.put(tx, { ...token, usesLeft: token.usesLeft - 1 }, token.id);
   return token;
 }

@@ -105,6 +105,9 @@ export const keys = {
   tokens: "token/",
   joinToken: (id: string) => `join-token/${id}`,
   joinTokens: "join-token/",
+  /** How many uses of a join token are taken, in parts that few write at once. */
+  joinUse: (id: string, part: number) => `join-use/${id}/${String(part).padStart(3, "0")}`,
+  joinUses: (id: string) => `join-use/${id}/`,
 
   audit: (lane: string, n: number) => `audit/${lane}/${seqText(n)}`,
   auditLane: (lane: string) => `audit/${lane}/`,

@@ -9,6 +9,7 @@ import {
   AuditEntry,
   Beat,
   JoinToken,
+  JoinUse,
   Load,
   Move,
   Node,
@@ -34,6 +35,7 @@ export const outboxHeads = records(OutboxHead, keys.outboxHead);
 export const rows = records(Row, keys.row);
 export const apiTokens = records(ApiToken, keys.token);
 export const joinTokens = records(JoinToken, keys.joinToken);
+export const joinUses = records(JoinUse, keys.joinUse);
 export const audits = records(AuditEntry, keys.audit);
 export const auditHeads = records(AuditEntry.pick({ n: true, hash: true }), keys.auditHead);
 

@@ -239,14 +239,18 @@ export const JoinToken = z.object({
   secretHash: SecretHash,
   kind: z.enum(["node", "system"]),
   zone: ZoneName,
-  /** How many enrolments it still allows. */
-  usesLeft: z.int().min(0),
+  /** How many enrolments it allows in all; those taken are counted apart (`join_tokens.ts`). */
+  uses: z.int().min(1),
   expiresAtMs: TimeMs,
   /** Bound to this machine, where given. */
   machineId: MachineId.nullable(),
   maker: z.string(),
 });
 export type JoinToken = z.infer<typeof JoinToken>;
+
+/** Uses of a join token that were taken of one part. */
+export const JoinUse = z.object({ v: z.literal(1), part: z.int().min(0), used: z.int().min(1) });
+export type JoinUse = z.infer<typeof JoinUse>;
 
 /** One transition, in its replica's hash chain: `hash` = SHA-256(`salar/audit/1` ‖ prev ‖ the stored bytes without hash). */
 export const AuditEntry = z.object({

@@ -4,6 +4,7 @@ import { DrainPreview } from "../../functions/director/drain.ts";
 import { ForcePreview } from "../../functions/director/force_remove.ts";
 import { NodeView } from "../../functions/director/nodes.ts";
 import { pageOf } from "../../functions/director/shapes.ts";
+import { JoinTokenView } from "../../functions/director/tokens.ts";
 import { AuditEntry, Move, Plan, System, Zone } from "../../lib/cluster/types.ts";
 
 export { SystemView } from "../../functions/director/systems.ts";
@@ -11,6 +12,7 @@ export { NodeView, Plan, Zone };
 
 export const Nodes = pageOf(NodeView);
 export const Systems = pageOf(System);
+export const JoinTokens = pageOf(JoinTokenView);
 export const Plans = pageOf(Plan);
 export const Moves = pageOf(Move);
 export const Events = pageOf(AuditEntry);
