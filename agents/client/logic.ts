@@ -148,7 +148,10 @@ class ClientAgent {
     const doneBefore = this.#state.lastSeq;
     for (const text of directives) {
       const directive = this.#deps.trust.openDirective(text, this.#state, scope.nowMs());
-      if (directive.seq <= this.#state.lastSeq) continue;
+      if (directive.seq <= this.#state.lastSeq) {
+        this.#deps.probe.sometimes("client agent: late directive");
+        continue;
+      }
       await this.#obey(scope, directive);
       await this.#sendReports(scope);
     }
@@ -171,7 +174,7 @@ class ClientAgent {
     const { plan, system, master, masterKey } = parsed.data;
     if (epoch <= this.#state.lastEpoch || system !== this.#state.id) {
       const reason = system === this.#state.id ? "late directive" : `directive for system ${system}`;
-      this.#deps.probe.sometimes("client agent: late directive");
+      this.#deps.probe.sometimes("client agent: directive of an old epoch");
       return await this.#record({ seq, epoch, plan, outcome: "back", reason });
     }
     this.#deps.log.info("move begins", { seq, epoch, plan, master });

@@ -17,6 +17,7 @@ export const KINDS = {
   "lost-commit-answer": 0.05,
   "store-unavailable": 0.02,
   "lost-ack": 0.1,
+  "stale-answer": 0.2,
   crash: 0,
   outage: 0,
   pause: 0,

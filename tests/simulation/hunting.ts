@@ -22,7 +22,7 @@ export interface HuntOptions {
 }
 
 /** The young generation is large, since a run leaves little behind and makes much; that is a seventh of the time. */
-const V8 = "--v8-flags=--min-semi-space-size=32,--max-semi-space-size=64";
+const V8 = "--v8-flags=--min-semi-space-size=64,--max-semi-space-size=64";
 
 /** @throws {Error} when the process ends in any other way than by having run its seeds. */
 export async function huntSeeds({ count, from, step, sabotage }: HuntOptions): Promise<Hunted[]> {

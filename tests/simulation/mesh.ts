@@ -80,6 +80,7 @@ export class Mesh {
       faults,
       replicasFor: (path: string) =>
         this.#answering.get(CLIENT_BIND.test(path) ? clientBind.name : director.name) ?? [],
+      kept: new Map(),
       masterAnswers: (host: string) => world.nodeByMaster(host)?.isUp ?? false,
     };
     const latencyMsMax = pick(random.fork("latency"), LATENCIES_MS);

@@ -24,7 +24,7 @@ export function oneOwner(seen: Seen): Rule {
         else if (indexed.get(id) === fp) indexed.delete(id);
       }
       for (const id of touched) {
-        const [owner, index] = [ownerOf(seen.systems.get(id)), indexed.get(id) ?? null];
+        const [owner, index] = [ownerOf(seen.systems.get(id) ?? null), indexed.get(id) ?? null];
         const detail = `system ${id} is on ${seen.nameOf(owner)}, the index says ${seen.nameOf(index)}`;
         demand(owner === index, "I2 one owner", detail);
       }
@@ -122,8 +122,8 @@ function isStep(before: Move | null, after: Move): boolean {
     (before.state === "switching" && after.state === "there");
 }
 
-function ownerOf(system: System | null | undefined): string | null {
-  return system == null || system.state === "deleted" ? null : system.node;
+function ownerOf(system: System | null): string | null {
+  return system === null || system.state === "deleted" ? null : system.node;
 }
 
 class Counter {
