@@ -79,6 +79,9 @@ Deno.test("the documentation is served from local files, with a policy against f
   const html = await index.text();
   assert.match(index.headers.get("content-security-policy") ?? "", /default-src 'self'/);
   assert.ok(!/https?:/.test(html), "nothing from elsewhere");
+  assert.doesNotMatch(html, /<script>|<style|\son\w+=/, "nothing inline, which the policy forbids");
+  const css = await (await get("/docs/swagger-ui.css")).text();
+  assert.doesNotMatch(css, /url\((?!["']?data:)|@import/, "the style sheet brings its own pictures");
   for (const [, path = ""] of html.matchAll(/(?:src|href)="([^"]+)"/g)) {
     const file = await get(path);
     assert.deepEqual([file.status, (await file.bytes()).length > 0], [200, true], path);

@@ -1,12 +1,15 @@
 /** The server configuration that ships in deploy/nats: valid, syncing, and with two accounts that hold. */
 import assert from "node:assert/strict";
 import { nkeys } from "nats";
+import { natsAccess } from "../../lib/bus/nats_config.ts";
 import { connectNats, type NatsOptions } from "../../lib/bus/nats.ts";
 import { CHANGES, subjects } from "../../lib/bus/subjects.ts";
 import { testScope } from "../../lib/bus/testing_scope.ts";
 import { isSalarError } from "../../lib/errors.ts";
 import { silentLog } from "../../lib/log.ts";
+import { realDisk } from "../../lib/mesh/real_disk.ts";
 import { Secret } from "../../lib/secure/secret.ts";
+import { refusedStart, startFunctions } from "../integration/functions_program.ts";
 import { ensureNats, startNats } from "../parts/nats.ts";
 import { makeCertificate } from "../parts/tls.ts";
 import { waitFor } from "../parts/wait.ts";
@@ -92,6 +95,45 @@ Deno.test("the shipped accounts: a node agent reaches the functions, and nothing
   } finally {
     scope.end();
     await Promise.all([core.close(), agent.close()]);
+  }
+});
+
+Deno.test("the shipped accounts: the functions' program works by its nkey alone, and a node agent's request reaches it", async () => {
+  const config = (await shipped("accounts.conf"))
+    .replace("$SALAR_FUNCTIONS_NKEY", functionsKey.getPublicKey());
+  await using nats = await startNats({ config });
+  const folder = await Deno.makeTempDir();
+  const scope = testScope();
+  try {
+    const seedFile = async (name: string, key: typeof nodeKey) => {
+      await Deno.writeTextFile(`${folder}/${name}`, `${seedOf(key).reveal()}\n`, { mode: 0o600 });
+      return `${folder}/${name}`;
+    };
+    const args = ["--nats-servers", `127.0.0.1:${nats.port}`, "--nats-seed-file"];
+    const stranger = await refusedStart({ args: [...args, await seedFile("stranger", nkeys.createUser())] });
+    assert.match(stranger.said, /the server refuses our credentials/);
+
+    await using program = await startFunctions({
+      args: [...args, await seedFile("functions", functionsKey)],
+    });
+    const ready = await fetch(`${program.url}/readyz`);
+    assert.deepEqual(await ready.json(), { ready: true, reasons: [] });
+
+    const access = await natsAccess(realDisk(), { natsSeedFile: await seedFile("node", nodeKey) });
+    const base = { servers: [nats.url], replicas: 1, name: "node", log: silentLog } as const;
+    const agent = await connectNats(scope, { ...base, ...access, inboxPrefix: `_I.${MINE}` });
+    const answer = await agent.request(
+      scope,
+      subjects.nodeFetch(MINE),
+      new TextEncoder().encode("no statement"),
+    );
+    assert.match(new TextDecoder().decode(answer), /"code":"unauthenticated"/);
+    await agent.close();
+    assert.equal(await program.stop(), 0, program.log());
+    assert.doesNotMatch(program.log(), /bus refused|"level":"error"/);
+  } finally {
+    scope.end();
+    await Deno.remove(folder, { recursive: true });
   }
 });
 
