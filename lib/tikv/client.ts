@@ -35,7 +35,7 @@ export interface ConnectOptions {
   keyspace?: string | undefined;
   /** Refuses every other cluster. */
   clusterId?: bigint | undefined;
-  /** By which others know this client, in leases. @default "tikv" */
+  /** By which others know this client, in leases; no two living clients may share it. @default a random one */
   name?: string | undefined;
   /** Ends the attempt to connect. */
   signal?: AbortSignal | undefined;
@@ -125,8 +125,8 @@ export class Client {
     });
     const { onePhase = true, async = true, causal = false } = commit;
     this.clusterId = placement.clusterId;
-    this.name = options.name ?? "tikv";
     this.instance = crypto.randomUUID();
+    this.name = options.name ?? this.instance;
     this.#wire = wire;
     this.#core = {
       placement,
@@ -163,9 +163,10 @@ export class Client {
    *   tx.put(bytes("stock"), bytes(String(stock - 1)));
    *   return stock - 1;
    * }, { timeoutMs: 5_000 });
+   * show(left);
    * ```
    */
-  async transaction<T>(fn: (tx: Transaction) => Promise<T>, options?: RunOptions): Promise<T> {
+  async transaction<T>(fn: (tx: Transaction) => T | Promise<T>, options?: RunOptions): Promise<T> {
     return await runTransaction(this.#core, fn, options);
   }
 
@@ -207,11 +208,27 @@ export class Client {
    * One round of garbage collection: settles every lock older than `retentionMs` and lets the stores drop the
    * versions that nobody can see any more. Where TiDB runs, it does this by itself.
    */
-  async collectGarbage(options: GarbageOptions): Promise<GarbageRound> {
+  async collectGarbage(options: GarbageOptions = {}): Promise<GarbageRound> {
     return await collectGarbage(this.#core, options);
   }
 
-  /** Collects garbage again and again, in one process of all that call this with the same `prefix`. */
+  /**
+   * Collects garbage again and again, in one process of all that call this with the same `prefix`. Resolves when its
+   * signal aborts or the client closes; throws `name-taken` where another living client has the same name.
+   *
+   * @example
+   * ```ts
+   * const stop = new AbortController();
+   * const running = client.runGarbageCollector({
+   *   prefix: bytes("app/garbage/"),
+   *   retentionMs: 3_600_000,
+   *   signal: stop.signal,
+   *   onError: show,
+   * });
+   * stop.abort();
+   * await running;
+   * ```
+   */
   async runGarbageCollector(options: GarbageLoopOptions): Promise<void> {
     await runGarbageCollector(this, this.#core, options);
   }
@@ -220,6 +237,14 @@ export class Client {
    * Keeps garbage collection from passing `at` for `ttlMs`, for a long reader; call again to extend it, with zero to
    * let go. Throws `too-old` when `at` has been passed.
    * @param id Tells holds of one client apart.
+   *
+   * @example
+   * ```ts
+   * const snapshot = client.snapshot();
+   * await client.holdSafePoint("export", await snapshot.version, 60_000);
+   * for await (const { key, value } of snapshot.scan()) show(key, value); // hold again every half minute
+   * await client.holdSafePoint("export", await snapshot.version, 0);
+   * ```
    */
   async holdSafePoint(id: string, at: bigint, ttlMs: number, { signal }: ReadOptions = {}): Promise<void> {
     const { placement } = this.#core;

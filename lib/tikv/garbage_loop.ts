@@ -36,7 +36,7 @@ export interface GarbageLoopOptions {
 export interface Collector {
   readonly name: string;
   readonly instance: string;
-  transaction<T>(fn: (tx: Transaction) => Promise<T>, options: RunOptions): Promise<T>;
+  transaction<T>(fn: (tx: Transaction) => T | Promise<T>, options: RunOptions): Promise<T>;
   collectGarbage(options: GarbageOptions): Promise<GarbageRound>;
 }
 

@@ -33,7 +33,7 @@ const NONE = new Uint8Array(0);
  * @example
  * ```ts
  * const snapshot = client.snapshot();
- * const value = await snapshot.get(bytes("a")); // null when there is none
+ * show(await snapshot.get(bytes("a"))); // null when there is none
  * for await (const { key, value } of snapshot.scan({ from: bytes("a"), to: bytes("b") })) show(key, value);
  * ```
  */

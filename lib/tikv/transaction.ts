@@ -137,6 +137,14 @@ export class Transaction {
   /**
    * Waits until this transaction alone may change the keys, and gives their latest values, which may be newer than
    * the snapshot; later reads of these keys give the same. Throws `deadlock`, and `timeout` where the wait is long.
+   *
+   * @example
+   * ```ts
+   * await client.transaction(async (tx) => {
+   *   const [seen = null] = await tx.lockNow(bytes("turns"));
+   *   tx.put(bytes("turns"), bytes(String(Number(text(seen ?? bytes("0"))) + 1)));
+   * });
+   * ```
    */
   async lockNow(...keys: Uint8Array[]): Promise<(Uint8Array | null)[]> {
     this.#requireOpen("lock");

@@ -20,7 +20,7 @@ export interface RunOptions extends TransactionOptions {
 
 export async function runTransaction<T>(
   core: Core,
-  fn: (tx: Transaction) => Promise<T>,
+  fn: (tx: Transaction) => T | Promise<T>,
   options: RunOptions = {},
 ): Promise<T> {
   const { attempts = TRANSACTION_ATTEMPTS_MAX, timeoutMs, signal, pessimistic } = options;
@@ -46,7 +46,7 @@ export async function runTransaction<T>(
 
 async function attempt<T>(
   core: Core,
-  fn: (tx: Transaction) => Promise<T>,
+  fn: (tx: Transaction) => T | Promise<T>,
   { attempts, signal, pessimistic }: TransactionOptions & { attempts: number },
 ): Promise<T> {
   const waiting = core.operation("transaction", BUDGET_MS.prewrite, signal);

@@ -234,6 +234,6 @@ Deno.test("two clients: what one leaves in the middle of a commit the other sett
 
   await using other = await connect({ pd: s.cluster.addresses });
   assert.equal(text(await other.snapshot().get(bytes("b"))), "new");
-  await other.transaction((tx) => Promise.resolve(tx.put(bytes("b"), bytes("newer"))));
+  await other.transaction((tx) => tx.put(bytes("b"), bytes("newer")));
   assert.equal(await s.value("b"), "newer");
 });

@@ -101,7 +101,7 @@ Deno.test("its heartbeat keeps a held key from others until the end, and a dead 
   await holder.lockNow(bytes("a"));
   await waitFor("a heartbeat", 5_000, () => (s.cluster.calls.counts().txnHeartBeat ?? 0) > 0);
   assert.deepEqual(lockedKeys(s.cluster), ["a"]);
-  const other = s.client.transaction((tx) => Promise.resolve(tx.put(bytes("a"), bytes("other"))));
+  const other = s.client.transaction((tx) => tx.put(bytes("a"), bytes("other")));
   s.cluster.intercept("txnHeartBeat", () => Fault.silence(), { times: Infinity });
   s.cluster.oracle.jump(60_000);
   await s.client.timestamp();

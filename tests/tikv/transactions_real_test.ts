@@ -20,7 +20,6 @@ const numbered = (prefix: string, count: number) =>
 async function put(client: Client, entries: Record<string, string>): Promise<void> {
   await client.transaction((tx) => {
     for (const [key, value] of Object.entries(entries)) tx.put(bytes(key), bytes(value));
-    return Promise.resolve();
   });
 }
 

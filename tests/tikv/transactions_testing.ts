@@ -55,7 +55,6 @@ export async function stage(
       put: (entries) =>
         client.transaction((tx) => {
           for (const [key, value] of Object.entries(entries)) tx.put(bytes(key), bytes(value));
-          return Promise.resolve();
         }),
       async [Symbol.asyncDispose]() {
         await client.close();
