@@ -15,7 +15,8 @@ import { BATCH_COMMANDS_MAX, BATCH_MESSAGE_BYTES } from "./limits.ts";
 import { BatchCommandsResponse } from "./messages_kv.ts";
 import { type Method, Streams } from "./methods.ts";
 import { decodeSole, Writer } from "./protobuf.ts";
-import type { CallOptions, Runtime } from "./rpc.ts";
+import type { CallOptions } from "./rpc.ts";
+import type { Runtime } from "./runtime.ts";
 import type { Sweeper, Swept } from "./wire_sweeper.ts";
 
 /** The tags of BatchCommandsRequest's fields, and of every command in one. */

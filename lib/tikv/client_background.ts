@@ -9,7 +9,7 @@
 import { TikvError } from "./errors.ts";
 import { BACKGROUND_TASKS_MAX } from "./limits.ts";
 import { Operation } from "./operation.ts";
-import type { Runtime } from "./rpc.ts";
+import type { Runtime } from "./runtime.ts";
 
 export type Task = (op: Operation) => Promise<void>;
 

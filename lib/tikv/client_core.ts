@@ -5,7 +5,8 @@ import type { SafePoint } from "./garbage_safe_point.ts";
 import type { Keyspace } from "./keyspace.ts";
 import type { Locks } from "./locks.ts";
 import type { Operation } from "./operation.ts";
-import type { Placement, Regions, Runtime } from "./rpc.ts";
+import type { Placement, Regions } from "./rpc.ts";
+import type { Runtime } from "./runtime.ts";
 
 /** How transactions commit. */
 export interface CommitOptions {

@@ -6,7 +6,8 @@
 import { TikvError } from "./errors.ts";
 import { SAFE_POINT_REFRESH_MS } from "./limits.ts";
 import type { Operation } from "./operation.ts";
-import type { Placement, Runtime } from "./rpc.ts";
+import type { Placement } from "./rpc.ts";
+import type { Runtime } from "./runtime.ts";
 import { physicalMs, TS_MAX } from "./transaction_time.ts";
 
 export class SafePoint {

@@ -7,7 +7,8 @@
 import { GrpcStatus, RpcError, TikvError } from "./errors.ts";
 import { type Call, type CallHandlers, openCall } from "./grpc_call.ts";
 import { Connection, type ConnectionOptions } from "./grpc_connection.ts";
-import type { CallOptions, Runtime } from "./rpc.ts";
+import type { CallOptions } from "./rpc.ts";
+import type { Runtime } from "./runtime.ts";
 import type { Sweeper, Swept } from "./wire_sweeper.ts";
 
 interface Pending {

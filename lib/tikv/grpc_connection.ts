@@ -19,7 +19,7 @@ import {
   SESSION_MIB,
   WINDOW_BYTES,
 } from "./limits.ts";
-import type { Runtime } from "./rpc.ts";
+import type { Runtime } from "./runtime.ts";
 
 export interface ConnectionOptions {
   /** `host:port`. */

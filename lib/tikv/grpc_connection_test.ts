@@ -3,8 +3,7 @@ import { RpcError, TikvError } from "./errors.ts";
 import { answer, serveGrpc, type TestServer } from "./grpc_testing.ts";
 import { KEEPALIVE_EVERY_MS } from "./limits.ts";
 import { Store } from "./methods.ts";
-import type { Runtime } from "./rpc.ts";
-import { createRuntime } from "./runtime.ts";
+import { createRuntime, type Runtime } from "./runtime.ts";
 import { createWire } from "./wire.ts";
 
 /** Real time, but faster for waits of a second and more; most of all between pings. */

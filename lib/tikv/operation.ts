@@ -8,7 +8,7 @@
  */
 import { BUSY_BUDGET_MS } from "./limits.ts";
 import { TikvError, type TikvErrorCode } from "./errors.ts";
-import type { Runtime } from "./rpc.ts";
+import type { Runtime } from "./runtime.ts";
 
 /** Kind → [base ms, cap ms, whether half of each wait is random]. */
 const WAITS = {

@@ -14,7 +14,8 @@ import { Pd } from "./methods.ts";
 import { Operation } from "./operation.ts";
 import { parseAddress } from "./placement_address.ts";
 import { Leader, PdRefusal } from "./placement_leader.ts";
-import type { Placement, Runtime, Wire } from "./rpc.ts";
+import type { Placement, Wire } from "./rpc.ts";
+import type { Runtime } from "./runtime.ts";
 import { Timestamps } from "./timestamps.ts";
 
 export interface PlacementOptions {

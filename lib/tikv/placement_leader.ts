@@ -14,7 +14,8 @@ import { type Method, Pd } from "./methods.ts";
 import type { Operation, WaitKind } from "./operation.ts";
 import type { Decoded } from "./protobuf.ts";
 import { advertisedAddresses } from "./placement_address.ts";
-import type { Runtime, Wire } from "./rpc.ts";
+import type { Wire } from "./rpc.ts";
+import type { Runtime } from "./runtime.ts";
 
 /** Between rounds of asking while no member answers yet. */
 const CONNECT_PAUSE_MS = 200;

@@ -18,7 +18,8 @@ import { RegionEntry, type Replica } from "./region_cache.ts";
 import { RegionLookup } from "./regions_lookup.ts";
 import { Choices } from "./regions_choice.ts";
 import { type Attempt, kindOf, type Step, stepFor } from "./regions_errors.ts";
-import type { Located, Placement, Regions, Runtime, SendOptions, Wire } from "./rpc.ts";
+import type { Located, Placement, Regions, SendOptions, Wire } from "./rpc.ts";
+import type { Runtime } from "./runtime.ts";
 import { Stores } from "./stores.ts";
 
 export interface RegionsOptions {

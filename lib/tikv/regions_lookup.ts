@@ -10,7 +10,8 @@ import type { Peer, Region } from "./messages_meta.ts";
 import type { PdRegion } from "./messages_pd.ts";
 import { Operation } from "./operation.ts";
 import { type Place, RegionCache, RegionEntry } from "./region_cache.ts";
-import type { Placement, Runtime } from "./rpc.ts";
+import type { Placement } from "./rpc.ts";
+import type { Runtime } from "./runtime.ts";
 import type { Stores } from "./stores.ts";
 
 export interface RegionLookupOptions {

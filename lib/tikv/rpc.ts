@@ -12,16 +12,6 @@ import type { RegionError, Store } from "./messages_meta.ts";
 import type { PdRegion } from "./messages_pd.ts";
 import type { Operation } from "./operation.ts";
 
-/** Time and chance, so that tests can own them. */
-export interface Runtime {
-  /** Milliseconds of a clock that never goes back. */
-  nowMs(): number;
-  /** Uniform in [0, 1). */
-  random(): number;
-  /** Rejects with the signal's reason when that aborts first. */
-  sleep(ms: number, signal?: AbortSignal): Promise<void>;
-}
-
 export interface CallOptions {
   timeoutMs: number;
   signal?: AbortSignal | undefined;

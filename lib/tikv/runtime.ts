@@ -1,5 +1,14 @@
-/** Real time and real chance. Tests bring their own. */
-import type { Runtime } from "./rpc.ts";
+/** Time and chance as values, and the real ones. */
+
+/** Time and chance, so that tests can own them. */
+export interface Runtime {
+  /** Milliseconds of a clock that never goes back. */
+  nowMs(): number;
+  /** Uniform in [0, 1). */
+  random(): number;
+  /** Rejects with the signal's reason when that aborts first. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
 
 export function createRuntime(): Runtime {
   return { nowMs: () => performance.now(), random: () => Math.random(), sleep };

@@ -15,7 +15,8 @@ import { HealthStatus } from "./messages_kv.ts";
 import { type Store as StoreMessage, StoreState } from "./messages_meta.ts";
 import { Store as StoreMethods } from "./methods.ts";
 import { Operation } from "./operation.ts";
-import type { Placement, Runtime, Wire } from "./rpc.ts";
+import type { Placement, Wire } from "./rpc.ts";
+import type { Runtime } from "./runtime.ts";
 
 /** `unknown`: something answers there and does not say how it is. */
 export type Liveness = "reachable" | "unknown" | "unreachable";

@@ -7,7 +7,8 @@ import { setImmediate } from "node:timers";
 import { GrpcStatus, RpcError } from "./errors.ts";
 import type { Method } from "./methods.ts";
 import { Operation } from "./operation.ts";
-import type { CallOptions, Duplex, Runtime, Wire } from "./rpc.ts";
+import type { CallOptions, Duplex, Wire } from "./rpc.ts";
+import type { Runtime } from "./runtime.ts";
 
 /** Time stands still while there is work to do, and then jumps to the next sleeper. */
 export class HurryingRuntime implements Runtime {

@@ -13,7 +13,8 @@ import { PD_CALL_MS, TIMESTAMPS_AT_ONCE_MAX } from "./limits.ts";
 import type { TsoRequest, TsoResponse } from "./messages_pd.ts";
 import { Streams } from "./methods.ts";
 import type { Decoded, Encodable } from "./protobuf.ts";
-import type { Duplex, Runtime, Wire } from "./rpc.ts";
+import type { Duplex, Wire } from "./rpc.ts";
+import type { Runtime } from "./runtime.ts";
 
 type Answer = Decoded<typeof TsoResponse>;
 

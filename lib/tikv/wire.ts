@@ -12,7 +12,8 @@ import type { Call } from "./grpc_call.ts";
 import { encodeFrame } from "./grpc_frames.ts";
 import type { TlsOptions } from "./grpc_tls.ts";
 import type { Method } from "./methods.ts";
-import type { CallOptions, Runtime, Wire } from "./rpc.ts";
+import type { CallOptions, Wire } from "./rpc.ts";
+import type { Runtime } from "./runtime.ts";
 import { Sweeper } from "./wire_sweeper.ts";
 
 export interface WireOptions {

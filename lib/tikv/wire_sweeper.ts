@@ -3,7 +3,7 @@
  * still while there are none. A timer for each call would cost more than the call's own work.
  */
 import { DEADLINE_SWEEP_MS } from "./limits.ts";
-import type { Runtime } from "./rpc.ts";
+import type { Runtime } from "./runtime.ts";
 
 export interface Swept {
   /** Ends what is overdue; false when nothing more is pending. */

@@ -2,8 +2,7 @@
 import { type Client, connect, type ConnectOptions } from "../../lib/tikv/client.ts";
 import { PrewriteRequest } from "../../lib/tikv/messages_kv.ts";
 import { Op } from "../../lib/tikv/messages_kv.ts";
-import type { Runtime } from "../../lib/tikv/rpc.ts";
-import { createRuntime } from "../../lib/tikv/runtime.ts";
+import { createRuntime, type Runtime } from "../../lib/tikv/runtime.ts";
 import type { Entry } from "../../lib/tikv/write_buffer_merge.ts";
 import { waitFor } from "../parts/wait.ts";
 import { ScriptedCluster, type ScriptedOptions } from "./scripted/cluster.ts";
