@@ -38,6 +38,12 @@ export function keyErrorOf(error: KeyError, action: string): TikvError {
   if (error.locked !== null) {
     return new TikvError("aborted", `${action}: transaction ${error.locked.lockVersion} holds a lock`);
   }
+  if (/ApiVersionNotMatched|InvalidKeyMode/.test(error.abort)) {
+    return new TikvError(
+      "unsupported",
+      `${action}: the store's API version is another, with keyspaces or without; check the option "keyspace"`,
+    );
+  }
   return new TikvError("aborted", `${action}: the store refused: ${textOf(error)}`);
 }
 

@@ -1,6 +1,7 @@
 /** Commits in one phase, async and two phases on the scripted cluster: trips, splits, lost answers, refusals. */
 import assert from "node:assert/strict";
 import { TikvError } from "../../lib/tikv/errors.ts";
+import { HEARTBEAT_EVERY_MS } from "../../lib/tikv/limits.ts";
 import { Op } from "../../lib/tikv/messages_kv.ts";
 import type { Transaction } from "../../lib/tikv/transaction.ts";
 import { waitFor } from "../parts/wait.ts";
@@ -332,7 +333,8 @@ Deno.test("a writer waits for a living lock and goes on when it is let go; a you
 });
 
 Deno.test("a prewrite that takes long is kept alive by heartbeats", async () => {
-  await using s = await stage({ ...twoPhase, runtime: fastRuntime(20) });
+  const runtime = fastRuntime(20);
+  await using s = await stage({ ...twoPhase, runtime });
   s.cluster.topology.split(bytes("m"));
   const held = Promise.withResolvers<void>();
   s.cluster.intercept("prewrite", async (_, execute) => {
@@ -345,7 +347,8 @@ Deno.test("a prewrite that takes long is kept alive by heartbeats", async () => 
   held.resolve();
   await committing;
   const beats = s.cluster.calls.counts().txnHeartBeat;
-  await new Promise((resolve) => setTimeout(resolve, 700)); // more than one interval of this runtime
+  const endedAtMs = runtime.nowMs();
+  await waitFor("an interval", 5_000, () => runtime.nowMs() > endedAtMs + 1.2 * HEARTBEAT_EVERY_MS);
   assert.equal(s.cluster.calls.counts().txnHeartBeat, beats, "they end with the commit");
 });
 

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { connect } from "../../lib/tikv/client.ts";
 import { TS_MAX } from "../../lib/tikv/transaction_time.ts";
-import { bytes, leaveLocks, lockedKeys, shown, stage, text } from "./transactions_testing.ts";
+import { waitFor } from "../parts/wait.ts";
+import { bytes, leaveLocks, lockedKeys, shown, type Stage, stage, text } from "./transactions_testing.ts";
 
 Deno.test("a reader passes a living lock without waiting: one status, one more read", async () => {
   await using s = await stage();
@@ -74,7 +75,7 @@ Deno.test("a lock whose time has passed is rolled back, not before; thousands of
   before.put(bytes("k12999"), bytes("mine"));
   await before.startTs;
   const waiting = before.commit();
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  await asked(s, 3);
   assert.equal(lockedKeys(s.cluster).length, 3_000, "nobody takes a living transaction's locks");
 
   s.cluster.oracle.jump(6_000);
@@ -93,9 +94,9 @@ Deno.test("a lock whose primary is not written yet is waited for until its time 
   leaveLocks(s.cluster, { puts: { b: "new" }, primary: "a", ttlMs: 1_000 });
   s.cluster.calls.clear();
   const reading = s.value("b");
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  await asked(s, 3);
   const statuses = s.cluster.calls.of("checkTxnStatus");
-  assert.ok(statuses.length > 1 && statuses.every(({ request }) => !request.rollbackIfNotExist));
+  assert.ok(statuses.every(({ request }) => !request.rollbackIfNotExist));
 
   s.cluster.oracle.jump(1_000);
   await s.client.timestamp();
@@ -111,7 +112,7 @@ Deno.test("a primary that arrives while it is waited for is found", async () => 
   await s.put({ a: "old", b: "old" });
   const startTs = leaveLocks(s.cluster, { puts: { b: "new" }, primary: "a" });
   const reading = s.value("b");
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  await asked(s, 1);
   leaveLocks(s.cluster, { puts: { a: "new" }, primary: "a", startTs });
   assert.equal(await reading, "old");
   assert.deepEqual(lockedKeys(s.cluster), ["a", "b"]);
@@ -177,7 +178,7 @@ Deno.test("a living async commit is waited for, and nothing of it is touched", a
   await s.put({ a: "old" });
   const startTs = leaveLocks(s.cluster, { puts: { a: "new" }, async: true });
   const reading = s.value("a");
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  await asked(s, 3);
   assert.equal(s.cluster.calls.counts().checkSecondaryLocks, undefined);
   const { minCommitTs = 0n } = s.cluster.mvcc.rows.row(bytes("a")).lock ?? {};
   s.cluster.mvcc.commit([bytes("a")], startTs, minCommitTs);
@@ -237,3 +238,8 @@ Deno.test("two clients: what one leaves in the middle of a commit the other sett
   await other.transaction((tx) => tx.put(bytes("b"), bytes("newer")));
   assert.equal(await s.value("b"), "newer");
 });
+
+/** Waits until statuses of transactions were asked for so often. */
+async function asked({ cluster }: Stage, times: number): Promise<void> {
+  await waitFor(`${times} statuses`, 10_000, () => cluster.calls.of("checkTxnStatus").length >= times);
+}
