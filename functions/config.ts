@@ -3,6 +3,7 @@ import { z } from "zod";
 import { NATS_KEYS, natsProblems } from "../lib/bus/nats_config.ts";
 import { isLoopback } from "../lib/loopback.ts";
 import { LOG_LEVELS } from "../lib/log.ts";
+import { STORE_KEYS, storeProblems } from "../lib/store/store_config.ts";
 
 /** Names of the functions that exist; the process runs the chosen ones. */
 export const FUNCTION_NAMES = ["director", "node-events", "client-bind", "gateway"] as const;
@@ -17,9 +18,7 @@ export const FunctionsConfig = z.object({
       "Name of this replica, unique in the cluster and stable over restarts; else host name and functions",
     ),
   dataFolder: z.string().min(1).default("/var/lib/salar").describe("Where files of this process are kept"),
-  storePath: z.string().min(1).optional().describe(
-    "SQLite file of the store; else salar.db in the data folder",
-  ),
+  ...STORE_KEYS,
   clusterKeyFile: z.string().min(1).optional()
     .describe(
       "The cluster's key, the same for all replicas; else cluster.key in the data folder, made when missing",
@@ -51,7 +50,7 @@ export const FunctionsConfig = z.object({
   if ((httpCertFile === undefined) !== (httpKeyFile === undefined)) {
     report("httpCertFile", "goes with httpKeyFile");
   }
-  for (const { field, reason } of natsProblems(value)) report(field, reason);
+  for (const { field, reason } of [...natsProblems(value), ...storeProblems(value)]) report(field, reason);
   if (httpCertFile === undefined && !isLoopback(httpHost)) {
     report("httpHost", "is not loopback, so httpCertFile and httpKeyFile are needed");
   }

@@ -30,7 +30,8 @@ import { ensureFolder, logWriter, print, readConfig, runProgram } from "../lib/m
 import { runUntilSignal } from "../lib/mesh/run.ts";
 import { createTrust } from "../lib/mesh/trust.ts";
 import type { Scope } from "../lib/seams.ts";
-import { openSqliteStore } from "../lib/store/sqlite.ts";
+import { refuseHalfImported } from "../lib/store/portable.ts";
+import { openStore } from "../lib/store/store_config.ts";
 import { VERSION } from "../lib/version.ts";
 import { clientBind } from "./client-bind/client_bind.ts";
 import { FUNCTION_NAMES, FunctionsConfig } from "./config.ts";
@@ -68,11 +69,13 @@ async function run(config: FunctionsConfig): Promise<void> {
   const tls = await readServerTls(disk, config);
   const caPem = await readAuthority(disk, "nodeCaFile", config.nodeCaFile);
   await ensureFolder(config.dataFolder);
-  const inData = (path: string | undefined, name: string) => path ?? join(config.dataFolder, name);
+  const inData = (path: string | undefined, file: string) => path ?? join(config.dataFolder, file);
 
-  const store = openSqliteStore({ path: inData(config.storePath, "salar.db") });
+  const name = config.replica ?? replicaName(config.functions);
+  const store = await openStore(scope, config, { defaultPath: inData(undefined, "salar.db"), name, log });
+  await refuseHalfImported(scope, store);
   const net = realNet({ caPem });
-  const bus = await openBus(scope, config, log);
+  const bus = await openBus(scope, config, { name, log });
   if (config.functions.includes("director")) {
     await ensureAdminToken(scope, { store, disk, path: inData(config.adminTokenFile, "admin.token") });
   }
@@ -87,7 +90,7 @@ async function run(config: FunctionsConfig): Promise<void> {
     probe: realProbe(log),
     log,
     cluster: config.cluster,
-    replica: config.replica ?? replicaName(config.functions),
+    replica: name,
     trust: createTrust(credentials),
     http: { hostname: config.httpHost, port: config.httpPort, ...(tls === null ? {} : { tls }) },
     metricsRole: config.metricsRole,
@@ -107,12 +110,16 @@ async function run(config: FunctionsConfig): Promise<void> {
   });
 }
 
-async function openBus(scope: Scope, config: FunctionsConfig, log: Log): Promise<Bus> {
+async function openBus(
+  scope: Scope,
+  config: FunctionsConfig,
+  { name, log }: { name: string; log: Log },
+): Promise<Bus> {
   if (config.natsServers === undefined) return openInProcessBus({ scope, log });
   return await connectNats(scope, {
     servers: config.natsServers,
     replicas: config.natsReplicas,
-    name: config.replica ?? replicaName(config.functions),
+    name,
     log,
     ...await natsAccess(realDisk(), config),
   });

@@ -17,6 +17,8 @@ export const STORE_TOKEN_CHARS_MAX = 128;
 export const STORE_TOKEN_SWEEP_MAX = 1_000;
 /** A transaction older than this may find that its snapshot is gone. */
 export const STORE_SNAPSHOT_MS_MAX = 30_000;
+/** How long the cluster's store keeps versions that were replaced; longer than any transaction or copy takes. */
+export const STORE_GARBAGE_KEEP_MS = 30 * 60_000;
 export const STORE_CLOSE_WAIT_MS_MAX = 10_000;
 export const STORE_BUSY_BACKOFF_MS_MAX = 32;
 export const STORE_CONFLICT_BACKOFF_MS_MAX = 512;

@@ -7,8 +7,8 @@
  *     key that many lock, every read has to step over them, and servers differ in whether a writer notices them.
  * V3. A commit whose answer was lost is settled by asking the transaction's own primary key before anything is said.
  */
-import { STORE_TOKEN_KEEP_MS, STORE_TOKEN_SWEEP_MAX } from "../limits.ts";
-import type { Log } from "../log.ts";
+import { STORE_GARBAGE_KEEP_MS, STORE_TOKEN_KEEP_MS, STORE_TOKEN_SWEEP_MAX } from "../limits.ts";
+import { type Log, silentLog } from "../log.ts";
 import type { Scope } from "../seams.ts";
 import { type Client, connect, type ConnectOptions } from "../tikv/client.ts";
 import { TikvError } from "../tikv/errors.ts";
@@ -27,24 +27,37 @@ export interface TikvStoreOptions
   extends Pick<ConnectOptions, "pd" | "tls" | "keyspace" | "name" | "commit"> {
   /** What every key begins with. */
   prefix: string;
+  /** Whether this process takes turns with others in clearing old versions away. @default false */
+  collectsGarbage?: boolean;
   log?: Log;
 }
 
 /** @throws {SalarError} `unavailable` when no placement driver answers, or `bad-input` for wrong addresses */
 export async function connectTikvStore(scope: Scope, options: TikvStoreOptions): Promise<PortableStore> {
-  const { prefix, log, ...rest } = options;
+  const { prefix, collectsGarbage = false, log = silentLog, ...rest } = options;
   const name = `tikv ${options.pd.join(",")}`;
   try {
     const client = await connect({
       ...rest,
       signal: scope.signal,
-      onWarning: (message) => log?.warn("tikv.background", { message }),
-      onCorrupt: (error) => log?.error("tikv.corrupt", { message: error.message }),
+      onWarning: (message) => log.warn("tikv: background work failed", { reason: message }),
+      onCorrupt: (error) => log.error("tikv: answers contradict each other, stop the functions", { error }),
     });
+    if (collectsGarbage) scope.spawn("store garbage", () => collectGarbage(client, { prefix, log }));
     return storeOn(client, { prefix, name });
   } catch (error) {
     throw storeFault(error, "connect to", name);
   }
+}
+
+/** Ends with the client. */
+async function collectGarbage(client: Client, { prefix, log }: { prefix: string; log: Log }): Promise<void> {
+  await client.runGarbageCollector({
+    prefix: tikvLayout(prefix).garbage(),
+    retentionMs: STORE_GARBAGE_KEEP_MS,
+    onRound: ({ regions, locks }) => log.info("store: old versions cleared", { regions, locks }),
+    onError: (error) => log.warn("store: old versions not cleared", { error }),
+  });
 }
 
 function storeOn(client: Client, { prefix, name }: { prefix: string; name: string }): PortableStore {

@@ -4,6 +4,7 @@
  *   d/KEY            VALUE_FORMAT, then the value
  *   t/TOKEN          JSON of when it was used and with what result
  *   a/AT_MS/TOKEN    VALUE_FORMAT; tokens by age, for the sweep
+ *   g/…              who clears old versions away (`lib/tikv/garbage_loop.ts`)
  * The leading byte is there because clients of TiKV agree on having no empty values, and the contract has them.
  */
 import { z } from "zod";
@@ -16,6 +17,8 @@ const VALUE_FORMAT = 1;
 const AT_MS_DIGITS = 16;
 
 const TokenValue = z.strictObject({ atMs: z.number(), result: z.string().nullable() });
+
+type Part = "a" | "d" | "g" | "t";
 
 export interface ByteRange {
   from: Uint8Array;
@@ -35,13 +38,13 @@ export interface TikvLayout {
   /** Ages of tokens that were used before. */
   agesBefore(atMs: number): ByteRange;
   tokenOfAge(wire: Uint8Array): { atMs: number; token: string };
-  /** Everything: data and tokens. */
-  all(): ByteRange;
+  /** What the keys of garbage collection begin with. */
+  garbage(): Uint8Array;
 }
 
 export function tikvLayout(prefix: string): TikvLayout {
-  const part = (name: "a" | "d" | "t", rest: string) => encoder.encode(`${prefix}${name}/${rest}`);
-  const end = (name: "a" | "d" | "t") => encoder.encode(`${prefix}${name}0`); // "0" follows "/"
+  const part = (name: Part, rest: string) => encoder.encode(`${prefix}${name}/${rest}`);
+  const end = (name: Part) => encoder.encode(`${prefix}${name}0`); // "0" follows "/"
   const restOf = (wire: Uint8Array) => decoder.decode(wire.subarray(start.length));
   const start = part("d", ""); // each part's is as long
   return {
@@ -56,7 +59,7 @@ export function tikvLayout(prefix: string): TikvLayout {
       const rest = restOf(wire);
       return { atMs: Number(rest.slice(0, AT_MS_DIGITS)), token: rest.slice(AT_MS_DIGITS + 1) };
     },
-    all: () => ({ from: part("a", ""), to: end("t") }),
+    garbage: () => part("g", ""),
   };
 }
 
