@@ -3,16 +3,19 @@
  *
  * One is a request, a statement with its challenge and schema, and a synced transaction: join token, system, its
  * look-up keys, audit entry. Keys, join tokens and statements are made beforehand. Each agent has a join token of its
- * own and is new to the cluster, but for two cases that all meet in one key: `one token for all` (an image of which many
- * machines start) and `all on one node` (their minions follow a node already, whose load counts each).
+ * own and is new to the cluster, but for three cases: `one token for all`, used to its last (an image of which many
+ * machines start), `all on one node, shown by it` (agents come to the systems of a node whose database has told of them)
+ * and `all on one node, before it shows them` (each is one more of the load that the node's only counter holds).
  * A refusal that says `conflict` is answered as an agent would: the same request again; `refused` counts them.
  * The floor is the store itself, the same callers each writing as many keys in a transaction.
  */
 import { randomBytes } from "node:crypto";
 import { clientTrust } from "../agents/client/trust.ts";
 import { clientBind } from "../functions/client-bind/client_bind.ts";
+import { putSystem } from "../lib/cluster/enrolling.ts";
 import { EnrolChallenge, type EnrolSystem } from "../lib/cluster/protocol.ts";
 import { joinTokens, nodes, zones } from "../lib/cluster/records.ts";
+import type { System } from "../lib/cluster/types.ts";
 import { realCrypt } from "../lib/mesh/real_crypt.ts";
 import { generateIdentity } from "../lib/secure/keys.ts";
 import { mintJoinToken, TOKEN_RANDOM_BYTES } from "../lib/secure/token.ts";
@@ -31,14 +34,16 @@ interface Case {
   medium: BenchHostOptions["medium"];
   callers: number;
   /** What all agents have in common. */
-  shared: "nothing" | "token" | "node";
+  shared: Shared;
 }
+
+type Shared = "nothing" | "token" | "shown node" | "node";
 
 export async function run(report: Report, { seconds }: BenchOptions): Promise<void> {
   const apart = (["file", "memory"] as const).flatMap((medium) =>
     CALLERS.map((callers): Case => ({ medium, callers, shared: "nothing" }))
   );
-  const together = (["token", "node"] as const).map((shared): Case => ({
+  const together = (["token", "shown node", "node"] as const).map((shared): Case => ({
     medium: "file",
     callers: 64,
     shared,
@@ -59,7 +64,7 @@ async function measure(report: Report, each: Case, caseMs: number): Promise<void
   const floor: number[] = [];
   let refused = 0;
   for (let spentMs = 0, turn = 0; spentMs < caseMs; turn++) {
-    const requests = await enrolments(rig, each, turn);
+    const requests = await enrolments(rig, { ...each, node: node.fp }, turn);
     const enrolMs = await timed(requests, each.callers, async (body) => {
       for (; !await enrol(rig, body); refused++);
     });
@@ -69,7 +74,7 @@ async function measure(report: Report, each: Case, caseMs: number): Promise<void
     spentMs += enrolMs + floorMs;
   }
 
-  const common = { nothing: "", token: ", one token for all", node: ", all on one node" }[each.shared];
+  const common = COMMON[each.shared];
   const name = `${each.medium}, ${each.callers} at once${common}`;
   const peer = { name: "the store alone", value: median(floor) };
   report(judged({ bench: "registrations", case: name, value: median(enrolled), unit: "systems/s", peer }));
@@ -77,6 +82,13 @@ async function measure(report: Report, each: Case, caseMs: number): Promise<void
   const perThousand = refused / (enrolled.length * TURN_AGENTS) * 1_000;
   report(judged({ bench: "registrations", case: `refused: ${name}`, value: perThousand, unit: "of 1000" }));
 }
+
+const COMMON: Record<Shared, string> = {
+  "nothing": "",
+  "token": ", one token for all",
+  "shown node": ", all on one node, shown by it",
+  "node": ", all on one node, before it shows them",
+};
 
 /** Milliseconds until all items are done, `callers` of them at a time. */
 async function timed<T>(
@@ -92,12 +104,17 @@ async function timed<T>(
   return performance.now() - startMs;
 }
 
-/** The requests of a turn's agents, with their join tokens in the store. */
-async function enrolments(rig: BenchHost, { shared }: Case, turn: number): Promise<string[]> {
+/** The requests of a turn's agents, with what they need in the store. */
+async function enrolments(
+  rig: BenchHost,
+  { shared, node }: Case & { node: string },
+  turn: number,
+): Promise<string[]> {
   const challenge = await rig.host.fetch(new Request("http://bench.example/v1/enrol/challenge"));
   const { nonce, nowMs } = EnrolChallenge.parse(await challenge.json());
   const tokens = await joinTokensFor(rig, shared === "token" ? 1 : TURN_AGENTS, nowMs);
-  return Array.from({ length: TURN_AGENTS }, (_, at) => {
+  const follows = shared === "node" || shared === "shown node";
+  const agents = Array.from({ length: TURN_AGENTS }, (_, at) => {
     const trust = clientTrust(generateIdentity(), realCrypt());
     const body: EnrolSystem = {
       token: tokens[at % tokens.length] ?? "",
@@ -107,10 +124,40 @@ async function enrolments(rig: BenchHost, { shared }: Case, turn: number): Promi
       minionId: `minion-${turn}-${at}`,
       minionKey: PUBLIC_PEM,
       name: `minion-${turn}-${at}`,
-      master: shared === "node" ? "node-1.example" : null,
+      master: follows ? "node-1.example" : null,
     };
-    return JSON.stringify({ statement: trust.signEnrolment(body, { cluster: CLUSTER, nowMs }) });
+    return { body, statement: trust.signEnrolment(body, { cluster: CLUSTER, nowMs }) };
   });
+  if (shared === "shown node") {
+    await rig.store.write(rig.scope, async (tx) => {
+      for (const [at, { body }] of agents.entries()) {
+        await putSystem({ tx }, shownSystem(body, { id: turn * TURN_AGENTS + at + 1, node }));
+      }
+    });
+  }
+  return agents.map(({ statement }) => JSON.stringify({ statement }));
+}
+
+/** As a node's database shows it, before its agent comes. */
+function shownSystem({ machineId, minionId, name }: EnrolSystem, at: { id: number; node: string }): System {
+  return {
+    ...at,
+    v: 1,
+    fp: null,
+    identityKey: null,
+    minionId,
+    machineId,
+    minionKey: null,
+    name,
+    zone: ZONE,
+    state: "bound",
+    pin: null,
+    epoch: 0,
+    generation: 0,
+    registeredAtMs: 0,
+    reason: "bench",
+    revision: 1,
+  };
 }
 
 async function joinTokensFor(rig: BenchHost, count: number, nowMs: number): Promise<string[]> {

@@ -14,6 +14,7 @@ import { SalarError } from "../errors.ts";
 import { NODE_CAPACITY } from "../limits.ts";
 import { parseJoinToken, secretMatches } from "../secure/token.ts";
 import { EMPTY } from "../store/record.ts";
+import type { Write } from "../store/store.ts";
 import type { Change } from "./change.ts";
 import { idByName } from "./ids.ts";
 import { takeUse } from "./join_tokens.ts";
@@ -85,7 +86,6 @@ export async function enrolSystem(
   tx.lock(keys.zone(zone)); // against its removal meanwhile
   const owner = await nodeFollowed(change, body.master) ?? known?.node ?? null; // E4
   if (owner !== null) tx.lock(keys.node(owner)); // one that is lost meanwhile makes an orphan of it
-  if (known !== null) await takeAway(change, known);
   const id = known?.id ?? await idByName(change, "system", body.machineId);
   const former = await systems.get(tx, id); // deleted meanwhile, perhaps: the epoch never falls
   const system: System = {
@@ -107,7 +107,7 @@ export async function enrolSystem(
     reason: "",
     revision: (former?.revision ?? 0) + 1,
   };
-  await putSystem(change, system);
+  await putSystem(change, system, known);
   putNumber(tx, keys.systemByFp(fp), id);
   if (owner === null) tx.put(keys.unplaced(id), EMPTY);
   record({
@@ -119,25 +119,38 @@ export async function enrolSystem(
   return { system, lastSeq };
 }
 
-/** Writes a system that is new to the cluster, or was taken away, with its look-up keys and its place on its node. */
-export async function putSystem({ tx }: Change, system: System): Promise<void> {
+/**
+ * Writes a system that is new to the cluster, or takes the place of `former`, with its look-up keys and its place on its
+ * node. Who stays on a node does not touch its load: agents enrol side by side on a node that has shown their systems.
+ */
+export async function putSystem(
+  { tx }: Pick<Change, "tx">,
+  system: System,
+  former: System | null = null,
+): Promise<void> {
+  if (former !== null) deleteKeys(tx, former);
   systems.put(tx, system, system.id);
   putNumber(tx, keys.systemByMachine(system.machineId), system.id);
   putNumber(tx, keys.systemByMinion(system.minionId), system.id);
   tx.put(keys.inZone(system.zone, system.id), EMPTY);
-  if (system.node === null) return;
-  tx.put(keys.onNode(system.node, system.id), EMPTY);
-  await addLoad(tx, system.node, 1);
+  if (system.node !== null) tx.put(keys.onNode(system.node, system.id), EMPTY);
+  const from = former?.node ?? null;
+  if (from === system.node) return;
+  if (from !== null) await addLoad(tx, from, -1);
+  if (system.node !== null) await addLoad(tx, system.node, 1);
 }
 
 /** Takes back what `putSystem` wrote, but for the record itself. */
-export async function takeAway({ tx }: Change, system: System): Promise<void> {
+export async function takeAway({ tx }: Pick<Change, "tx">, system: System): Promise<void> {
+  deleteKeys(tx, system);
+  if (system.node !== null) await addLoad(tx, system.node, -1);
+}
+
+function deleteKeys(tx: Write, system: System): void {
   tx.delete(keys.systemByMachine(system.machineId));
   tx.delete(keys.systemByMinion(system.minionId));
   tx.delete(keys.inZone(system.zone, system.id));
-  if (system.node === null) return;
-  tx.delete(keys.onNode(system.node, system.id));
-  await addLoad(tx, system.node, -1);
+  if (system.node !== null) tx.delete(keys.onNode(system.node, system.id));
 }
 
 /** The system that a node's database showed before its agent enrolled; null for a new one. E3. */
