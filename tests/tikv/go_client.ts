@@ -53,6 +53,9 @@ export interface BankOptions {
   worker: string;
   accounts: number;
   commit?: GoCommit;
+  /** Of our client alone: transfers at once, and whether they lock what they read. */
+  callers?: number;
+  pessimistic?: boolean;
   onTransfer(transfer: GoTransfer): void;
 }
 
@@ -130,8 +133,19 @@ export interface GoClient {
 /** @param pd `http://host:port` or `host:port`. */
 export async function startGoClient(pd: readonly string[]): Promise<GoClient> {
   const addresses = pd.map((url) => url.replace(/^http:\/\//, "")).join(",");
-  const child = new Deno.Command(await ensureGoClient(), {
-    args: [addresses],
+  return startClient({ name: "the Go client", command: await ensureGoClient(), args: [addresses] });
+}
+
+export interface ClientProgram {
+  name: string;
+  command: string;
+  args: string[];
+}
+
+/** Any program that speaks this protocol. */
+export function startClient({ name, command, args }: ClientProgram): GoClient {
+  const child = new Deno.Command(command, {
+    args,
     stdin: "piped",
     stdout: "piped",
     stderr: "piped",
@@ -146,7 +160,7 @@ export async function startGoClient(pd: readonly string[]): Promise<GoClient> {
   const ended = Promise.all([replied, logged, child.status]).then(([, , status]) => {
     const how = status.signal ?? `code ${status.code}`;
     for (const { reject } of open.values()) {
-      reject(new SalarError("unavailable", `Cannot ask the Go client: it ended by ${how}\n${tail(log)}`));
+      reject(new SalarError("unavailable", `Cannot ask ${name}: it ended by ${how}\n${tail(log)}`));
     }
     open.clear();
     return status;
@@ -172,7 +186,7 @@ export async function startGoClient(pd: readonly string[]): Promise<GoClient> {
     const { success, code } = await ended;
     clearTimeout(timer);
     if (!success) {
-      throw new SalarError("unavailable", `Cannot close the Go client: code ${code}\n${tail(log)}`);
+      throw new SalarError("unavailable", `Cannot close ${name}: code ${code}\n${tail(log)}`);
     }
   };
   return {
@@ -250,7 +264,7 @@ function pairToWire([key, value]: GoPair): { key: Uint8Array; value: Uint8Array 
 }
 
 /** Bytes go as base64, 64-bit numbers as decimal text. */
-function toWire(_name: string, value: unknown): unknown {
+export function toWire(_name: string, value: unknown): unknown {
   if (value instanceof Uint8Array) return value.toBase64();
   return typeof value === "bigint" ? `${value}` : value;
 }
@@ -263,7 +277,8 @@ function signal(child: Deno.ChildProcess, name: Deno.Signal): void {
   }
 }
 
-async function eachLine(
+/** Calls `use` for each whole line. */
+export async function eachLine(
   bytes: ReadableStream<Uint8Array<ArrayBuffer>>,
   use: (line: string) => void,
 ): Promise<void> {

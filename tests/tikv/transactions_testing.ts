@@ -12,6 +12,10 @@ export const bytes = (text: string): Uint8Array => new TextEncoder().encode(text
 export const text = (value: Uint8Array | null): string | null =>
   value === null ? null : new TextDecoder().decode(value);
 
+/** `prefix0000`, `prefix0001`, ... */
+export const numbered = (prefix: string, count: number): string[] =>
+  Array.from({ length: count }, (_, at) => prefix + String(at).padStart(4, "0"));
+
 export interface Stage extends AsyncDisposable {
   cluster: ScriptedCluster;
   client: Client;
