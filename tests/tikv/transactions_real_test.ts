@@ -1,21 +1,14 @@
 /**
  * Transactions on real PD and unistore, beside the official Go client on the same keys: each reads what the other
- * wrote, and each settles what a dead client of the other kind left.
- *
- * Our async commits are not left for the Go client: it would ask for their secondaries in a batch, and that ends a
- * unistore.
+ * wrote. What dead clients leave: interop_test.ts.
  */
 import assert from "node:assert/strict";
 import { type Client, connect, type ConnectOptions } from "../../lib/tikv/client.ts";
 import { TikvError } from "../../lib/tikv/errors.ts";
 import { waitFor } from "../parts/wait.ts";
 import { startTikv } from "../parts/tikv.ts";
-import { type GoCommit, type LeftKind, startGoClient } from "./go_client.ts";
-import { bytes, shown, text } from "./transactions_testing.ts";
-
-const LEFT_TTL_MS = 1_500;
-const numbered = (prefix: string, count: number) =>
-  Array.from({ length: count }, (_, at) => `${prefix}${String(at).padStart(4, "0")}`);
+import { type GoCommit, startGoClient } from "./go_client.ts";
+import { bytes, numbered, shown, text } from "./transactions_testing.ts";
 
 async function put(client: Client, entries: Record<string, string>): Promise<void> {
   await client.transaction((tx) => {
@@ -84,83 +77,6 @@ Deno.test("transactions on a real cluster, beside the official Go client", async
       await go.delete(high.map(bytes), { commit: mode });
       const range = { from: bytes(`both/${mode}/`), to: bytes(`both/${mode}0`) };
       assert.deepEqual(await shown(ours.snapshot().scan(range)), low.map((key) => `${key}=theirs`));
-    }
-  });
-
-  await t.step("what a dead Go client left is settled as the Go client would", async () => {
-    const outcomes: Record<LeftKind, "old" | "new"> = {
-      "prewritten": "old",
-      "primary-committed": "new",
-      "secondaries-only": "old",
-      "primary-rolled-back": "old",
-      "pessimistic": "old",
-      "async-commit": "new",
-      "async-commit-partial": "old",
-    };
-    for (const [kind, expected] of Object.entries(outcomes) as [LeftKind, "old" | "new"][]) {
-      const keys = numbered(`left/${kind}/`, kind === "primary-committed" ? 3_000 : 10);
-      await put(client, Object.fromEntries(keys.map((key) => [key, "old"])));
-      await using dies = await startGoClient(cluster.pd);
-      const left = await dies.leave(
-        kind,
-        keys.map((key) => [bytes(key), bytes("new")] as const),
-        LEFT_TTL_MS,
-      );
-      assert.equal(left.commitTs > 0n, expected === "new", kind);
-
-      const range = { from: bytes(`left/${kind}/`), to: bytes(`left/${kind}0`) };
-      const seen = await shown(client.snapshot().scan(range));
-      assert.deepEqual(seen, keys.map((key) => `${key}=${expected}`), kind);
-      await put(client, Object.fromEntries([[keys[0], "mine"], [keys.at(-1), "mine"]]));
-      const [first, second] = await go.get([keys[0] ?? "", keys[1] ?? ""].map(bytes));
-      assert.deepEqual([text(first ?? null), text(second ?? null)], ["mine", expected], kind);
-    }
-  });
-
-  await t.step("what a dead client of ours left is settled by the Go client as by us", async () => {
-    const twoPhase = { commit: { onePhase: false, async: false } };
-    const others = ["KvBatchRollback", "KVPessimisticRollback", "KvTxnHeartBeat"];
-    await cluster.splitAt([bytes("dead/m")]);
-    for (const settler of ["go", "ours"]) {
-      const prefix = (key: string) => `dead/${key}/${settler}`;
-      const keys = [prefix("a"), prefix("z")];
-      const [a = "", z = ""] = keys;
-      await put(client, { [a]: "old", [z]: "old" });
-      const read = async () =>
-        settler === "go"
-          ? (await go.get(keys.map(bytes))).map(text)
-          : (await client.snapshot().getMany(keys.map(bytes))).map(text);
-
-      const prewritten = await dying(cluster.pd, ["KvCommit", ...others], twoPhase);
-      const lost = put(prewritten.client, { [a]: "new", [z]: "new" }).catch(() => "lost");
-      await prewritten.held;
-      await prewritten.kill();
-      assert.equal(await lost, "lost");
-      assert.deepEqual(await read(), ["old", "old"], "prewritten");
-
-      let commits = 0;
-      const half = await connect({
-        pd: cluster.pd,
-        ...twoPhase,
-        transport: (wire) => ({
-          ...wire,
-          call: (address, method, request, options) => {
-            const late = method.path.endsWith("/KvCommit") && ++commits > 1;
-            return late
-              ? Promise.reject(new TikvError("closed", "killed"))
-              : wire.call(address, method, request, options);
-          },
-        }),
-      });
-      await put(half, { [a]: "half", [z]: "half" });
-      await half.close();
-      assert.deepEqual(await read(), ["half", "half"], "primary committed");
-
-      const pessimistic = await dying(cluster.pd, ["KvPrewrite", ...others]);
-      const tx = pessimistic.client.begin();
-      await tx.lockNow(...keys.map(bytes));
-      await pessimistic.kill();
-      assert.deepEqual(await read(), ["half", "half"], "pessimistic");
     }
   });
 
