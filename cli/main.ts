@@ -3,11 +3,14 @@
  *
  *     deno run -P=cli cli/main.ts nodes list
  */
+import { realCrypt } from "../lib/mesh/real_crypt.ts";
 import { realDisk } from "../lib/mesh/real_disk.ts";
 import { realNet } from "../lib/mesh/real_net.ts";
 import { realScope } from "../lib/mesh/real_scope.ts";
 import { EXIT } from "./exit.ts";
 import { runSalar } from "./program.ts";
+import { realFiles } from "./real_files.ts";
+import { realStore } from "./real_store.ts";
 import type { Sink, Source } from "./world.ts";
 
 /** What a shell shows for a program that ended because nobody reads its output any more (SIGPIPE). */
@@ -66,6 +69,9 @@ Deno.exit(
     scope,
     net: realNet,
     disk: realDisk(),
+    files: realFiles(),
+    crypt: realCrypt(),
+    store: (config, options) => realStore(scope, config, options),
     env: Deno.env.toObject(),
     folder: Deno.cwd(),
     stdin: source(ending.signal),

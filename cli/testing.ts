@@ -1,10 +1,13 @@
 /** A world for tests: what was printed, a network that is a host in this process, files in memory, time that flies. */
 import { SalarError } from "../lib/errors.ts";
+import { realCrypt } from "../lib/mesh/real_crypt.ts";
 import { realScope } from "../lib/mesh/real_scope.ts";
 import type { Disk, Net, Scope } from "../lib/seams.ts";
+import type { PortableStore } from "../lib/store/portable.ts";
+import { openSqliteStore } from "../lib/store/sqlite.ts";
 import type { Exit } from "./exit.ts";
 import { runSalar } from "./program.ts";
-import type { World } from "./world.ts";
+import type { TextFiles, World } from "./world.ts";
 
 export const TOKEN_FILE = "/here/.salar/admin.token";
 
@@ -21,6 +24,8 @@ export interface TestOptions {
   /** Instead of each sleep; may drive what the tool waits for. */
   sleep?: (ms: number) => Promise<void>;
   signal?: AbortSignal;
+  /** Of the host of functions. @default an empty one */
+  store?: PortableStore;
 }
 
 export interface Ran {
@@ -46,6 +51,9 @@ export async function run(args: readonly string[], options: TestOptions = {}): P
     scope: flyingScope(options),
     net: () => netOf(options.fetch),
     disk,
+    files: memoryFiles(files),
+    crypt: realCrypt(),
+    store: () => Promise.resolve(options.store ?? openSqliteStore({ path: ":memory:" })),
     env: { HOME: "/home/u", ...env },
     folder: "/here",
     stdin: {
@@ -83,6 +91,22 @@ function memoryDisk(given: Record<string, string>) {
     list: () => Promise.resolve([]),
   };
   return { disk, files, modes };
+}
+
+function memoryFiles(files: Map<string, string>): TextFiles {
+  return {
+    async *lines(path) {
+      const text = files.get(path);
+      if (text === undefined) throw new SalarError("not-found", `Cannot read ${path}: there is no such file`);
+      yield* text.split("\n").slice(0, -1);
+    },
+    async create(path, fill) {
+      let text = "";
+      const result = await fill((line) => Promise.resolve(void (text += `${line}\n`)));
+      files.set(path, text);
+      return result;
+    },
+  };
 }
 
 /** A scope whose sleeps take no time: its clocks go on by what was slept. */

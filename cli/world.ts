@@ -1,5 +1,7 @@
 /** What the tool touches, as values: `main.ts` gives the real ones, tests their own. */
-import type { Disk, Net, Scope } from "../lib/seams.ts";
+import type { FunctionsConfig } from "../functions/config.ts";
+import type { Crypt, Disk, Net, Scope } from "../lib/seams.ts";
+import type { PortableStore } from "../lib/store/portable.ts";
 
 export interface Sink {
   isTerminal: boolean;
@@ -16,12 +18,27 @@ export interface Source {
   line(): Promise<string | null>;
 }
 
+/** Large files of text, a line at a time. */
+export interface TextFiles {
+  /** Without their ends. @throws {SalarError} `not-found` */
+  lines(path: string): AsyncIterable<string>;
+  /**
+   * A new file of the lines that `fill` writes, for the owner's eyes only; there is none when that fails.
+   * @throws {SalarError} `conflict` when there is one already
+   */
+  create<T>(path: string, fill: (write: (line: string) => Promise<void>) => Promise<T>): Promise<T>;
+}
+
 export interface World {
   /** Ends with Ctrl-C. */
   scope: Scope;
   /** The network, trusting `caPem` besides the system's own authorities. */
   net(options: { caPem?: string }): Net;
   disk: Disk;
+  files: TextFiles;
+  crypt: Crypt;
+  /** The store of a host of functions. @throws {SalarError} `not-found` for a file that is not there, unless `create` */
+  store(config: FunctionsConfig, options: { create: boolean }): Promise<PortableStore>;
   env: Readonly<Record<string, string>>;
   /** The current folder, absolute. */
   folder: string;

@@ -24,8 +24,18 @@ export interface KeptToken {
   result: string | null;
 }
 
+/** One thing that a store consists of: a file, a server. */
+export interface StorePart {
+  name: string;
+  ok: boolean;
+  /** In words: what it is, or what is wrong with it. */
+  state: string;
+}
+
 /** A store that can be moved: its tokens too can be read and taken in. */
 export interface PortableStore extends Store {
+  /** Looks at everything that the store consists of; may take a while. */
+  inspect(scope: Scope): Promise<StorePart[]>;
   /** In the order of their text; fewer than `limit` means that they ended. */
   tokens(scope: Scope, page: { limit: number; after?: string | undefined }): Promise<KeptToken[]>;
   /** Takes tokens in as they are; one that is there already stays. */

@@ -18,7 +18,7 @@ import { createSqliteGate } from "./sqlite_gate.ts";
 import { exactHorizon, laggingHorizon, pruner } from "./sqlite_horizon.ts";
 import { openTables } from "./sqlite_tables.ts";
 import { type Database, reader, transact, type Transaction, writer } from "./sqlite_transaction.ts";
-import type { KeptToken, PortableStore } from "./portable.ts";
+import type { KeptToken, PortableStore, StorePart } from "./portable.ts";
 import type { Write } from "./store.ts";
 import { checkToken, decodeResult, encodeResult } from "./tokens.ts";
 
@@ -85,6 +85,12 @@ export function openSqliteStore({ path, sync = "full" }: SqliteStoreOptions): Po
     return tables.locked(() => tables.removeTokens(beforeMs, STORE_TOKEN_SWEEP_MAX));
   }
 
+  function look(): StorePart[] {
+    const { problems, bytes } = tables.inspect();
+    const state = problems.length === 0 ? `${bytes} bytes, none of them damaged` : problems.join("; ");
+    return [{ name: path, ok: problems.length === 0, state }];
+  }
+
   function keep(tokens: readonly KeptToken[]): void {
     for (const { token, atMs, result } of tokens) {
       if (tables.findToken(token) === null) tables.addToken(token, atMs, result);
@@ -107,6 +113,7 @@ export function openSqliteStore({ path, sync = "full" }: SqliteStoreOptions): Po
       gate.call(scope, () => gate.untilFree(scope, "read from", () => tables.tokens(after, limit))),
     keepTokens: (scope, tokens) =>
       gate.call(scope, () => gate.untilFree(scope, "write to", () => tables.locked(() => keep(tokens)))),
+    inspect: (scope) => gate.call(scope, () => gate.untilFree(scope, "inspect", look)),
     check: (scope) => gate.call(scope, () => gate.untilFree(scope, "read from", () => void tables.meta())),
     close: () => gate.close(tables.close),
   };

@@ -48,6 +48,8 @@ export interface Tables {
   tokens(after: string, limit: number): KeptToken[];
   /** Removes at most `rowsMax` tokens added before `beforeMs`; returns how many. */
   removeTokens(beforeMs: number, rowsMax: number): number;
+  /** Reads the whole file. */
+  inspect(): { problems: string[]; bytes: number };
   /** Runs `work` in one transaction in which no other process writes; when it throws nothing was written. */
   locked<T>(work: () => T): T;
   close(): void;
@@ -168,6 +170,13 @@ function tablesOf(db: DatabaseSync): Tables {
       (statements.tokens.all(after, limit) as unknown as KeptToken[]).map((row) => ({ ...row })), // rows have no prototype
     removeTokens: (beforeMs, rowsMax) => Number(statements.removeTokens.run(beforeMs, rowsMax).changes),
 
+    inspect() {
+      const rows = db.prepare("PRAGMA integrity_check").all().map((row) => String(row["integrity_check"]));
+      return {
+        problems: rows.filter((row) => row !== "ok"),
+        bytes: Number(pragma(db, "page_count")) * Number(pragma(db, "page_size")),
+      };
+    },
     locked(work) {
       statements.begin.run();
       try {

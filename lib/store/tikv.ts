@@ -180,6 +180,18 @@ function storeOn(client: Client, { prefix, name }: { prefix: string; name: strin
           const known = await tx.getMany(tokens.map(({ token }) => layout.token(token)));
           tokens.forEach((kept, at) => known[at] ?? stageToken(tx, kept));
         })),
+    inspect: (scope) =>
+      call(scope, "inspect", async () => {
+        const { clusterId, stores } = await client.checkHealth({ signal: scope.signal });
+        return [
+          { name: `placement driver of cluster ${clusterId}`, ok: true, state: "gives timestamps" },
+          ...stores.map(({ id, address, version, serving }) => ({
+            name: `store ${id} at ${address}`,
+            ok: serving,
+            state: `version ${version}, ${serving ? "serves" : "does not answer"}`,
+          })),
+        ];
+      }),
     check: (scope) =>
       call(scope, "read from", async () => {
         const { signal } = scope;
