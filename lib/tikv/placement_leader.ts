@@ -167,6 +167,7 @@ export class Leader {
     const { wire, signal, tls } = this.#options;
     const reply = await wire.call(address, Pd.getMembers, {}, { timeoutMs, signal });
     const clusterId = reply.header?.clusterId ?? 0n;
+    if (clusterId === 0n) throw new Error(`${address} is still starting`);
     if (this.#clusterId !== 0n && clusterId !== this.#clusterId) {
       throw new TikvError(
         "wrong-cluster",
@@ -176,7 +177,7 @@ export class Leader {
     }
     const addressesOf = (member: Member | null) => advertisedAddresses(member?.clientUrls ?? [], { tls });
     const leader = addressesOf(reply.leader)[0];
-    if (clusterId === 0n || leader === undefined) throw new Error(`${address} knows no leader`);
+    if (leader === undefined) throw new Error(`${address} knows no leader`);
     return { clusterId, leader, members: reply.members.flatMap(addressesOf) };
   }
 
@@ -191,7 +192,8 @@ export class Leader {
 
 /** Beside the status: how members say, in either layer of errors, that another one is to be asked. */
 const NOT_LEADER = /not (the )?leader|no leader|not served|not primary|server not started/i;
-const OTHER_CLUSTER = /mismatch cluster id|cluster id mismatch/i;
+/** A member that is still starting needs cluster 0, and is none of another cluster. */
+const OTHER_CLUSTER = /mismatch cluster id(?!, need 0 )|cluster id mismatch/i;
 
 /** How to go on after a call that failed; throws what no repetition mends. */
 function troubleOf(error: unknown, what: string): { wait: WaitKind; lost: boolean } {

@@ -325,6 +325,22 @@ Deno.test("a cluster that is not bootstrapped yet is waited for", async () => {
   assert.equal(await placement.safePoint(rig.runtime.operation()), 0n);
 });
 
+Deno.test("a driver that is still starting, of cluster 0, is waited for", async () => {
+  using rig = new Rig();
+  const placement = await rig.connect();
+  let refused = 2;
+  rig.wire.on("*", Pd.getGcSafePoint, () => {
+    if (refused-- === 0) return { header: header() };
+    return lost("mismatch cluster id, need 0 but got 99", GrpcStatus.failedPrecondition);
+  });
+  let starting = 2;
+  rig.wire.on("*", Pd.getMembers, () => ({
+    header: header(starting-- > 0 ? 0n : CLUSTER),
+    leader: { clientUrls: ["http://pd-1:2379"] },
+  }));
+  assert.equal(await placement.safePoint(rig.runtime.operation()), 0n);
+});
+
 Deno.test("every call says which cluster it means", async () => {
   using rig = new Rig();
   const placement = await rig.connect();
