@@ -11,6 +11,7 @@ import { collectGarbage, type GarbageOptions, type GarbageRound } from "./garbag
 import { type GarbageLoopOptions, runGarbageCollector } from "./garbage_loop.ts";
 import { SafePoint } from "./garbage_safe_point.ts";
 import type { TlsOptions } from "./grpc_tls.ts";
+import { Heartbeats } from "./heartbeat.ts";
 import { type Keyspace, plainKeyspace, prefixedKeyspace } from "./keyspace.ts";
 import { BUDGET_MS, CLOSE_WAIT_MS } from "./limits.ts";
 import { Locks } from "./locks.ts";
@@ -135,6 +136,7 @@ export class Client {
       keyspace,
       background,
       locks: new Locks({ regions, placement, background, onCorrupt }),
+      heartbeats: new Heartbeats({ regions, runtime, signal: closing }),
       safePoint: new SafePoint(placement, runtime),
       commit: { onePhase, async, causal },
       onCorrupt,

@@ -2,6 +2,7 @@
 import type { Background } from "./client_background.ts";
 import type { TikvError } from "./errors.ts";
 import type { SafePoint } from "./garbage_safe_point.ts";
+import type { Heartbeats } from "./heartbeat.ts";
 import type { Keyspace } from "./keyspace.ts";
 import type { Locks } from "./locks.ts";
 import type { Operation } from "./operation.ts";
@@ -28,6 +29,7 @@ export interface Core {
   readonly keyspace: Keyspace;
   readonly background: Background;
   readonly locks: Locks;
+  readonly heartbeats: Heartbeats;
   readonly safePoint: SafePoint;
   readonly commit: Required<{ [K in keyof CommitOptions]: boolean }>;
   readonly onCorrupt: (error: TikvError) => void;

@@ -16,7 +16,6 @@ import { type Mode, prewrite } from "./commit_prewrite.ts";
 import { commitRest, isUndetermined, rollBack } from "./commit_rest.ts";
 import { TikvError } from "./errors.ts";
 import { groupByRegion } from "./grouping.ts";
-import { startHeartbeat } from "./heartbeat.ts";
 import {
   ASYNC_COMMIT_KEY_BYTES_MAX,
   ASYNC_COMMIT_KEYS_MAX,
@@ -37,7 +36,7 @@ export async function commit(core: Core, plan: Plan, signal: AbortSignal | undef
   let stopHeartbeat = () => {};
   const onPrimary = () => {
     if (mode === "one-phase" || plan.held !== null) return; // no lock to keep, or it is kept already
-    stopHeartbeat = startHeartbeat(core, { ...plan, firstAfterMs: Number(lockTtlMs(plan.bytes, 0)) / 2 });
+    stopHeartbeat = core.heartbeats.start({ ...plan, firstAfterMs: Number(lockTtlMs(plan.bytes, 0)) / 2 });
   };
   try {
     const decided = await prewrite(core, { plan, mode, minCommitTs, batches, onPrimary, signal });

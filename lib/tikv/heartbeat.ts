@@ -1,21 +1,26 @@
 /**
- * Keeps the locks of a long transaction alive: readers and writers that meet them ask the primary.
+ * Keeps the locks of long transactions alive: readers and writers that meet them ask the primary.
  *
- * Stops by itself when the primary's lock is gone, after HEARTBEAT_FAILURES_MAX failures in a row, and when the
- * transaction is too old to commit.
+ * H1. Nearly every transaction ends before its first heartbeat is due, so none has a timer of its own: one clock looks
+ *     through all of them, and stands still while there are none.
+ * H2. One stops by itself when the primary's lock is gone, after HEARTBEAT_FAILURES_MAX failures in a row, and when
+ *     the transaction is too old to commit.
  * Source: client-go txnkv/transaction `keepAlive`.
  */
-import type { Core } from "./client_core.ts";
 import { sendToKey } from "./grouping.ts";
 import {
   BUDGET_MS,
   HEARTBEAT_EVERY_MS,
   HEARTBEAT_FAILURES_MAX,
+  HEARTBEAT_SWEEP_MS,
   HEARTBEAT_TTL_MS,
   POINT_CALL_MS,
   TRANSACTION_AGE_MS_MAX,
 } from "./limits.ts";
 import { Kv } from "./methods.ts";
+import { Operation } from "./operation.ts";
+import type { Regions } from "./rpc.ts";
+import type { Runtime } from "./runtime.ts";
 
 export interface Beating {
   primary: Uint8Array;
@@ -25,25 +30,56 @@ export interface Beating {
   firstAfterMs: number;
 }
 
-/** @returns Stops it. */
-export function startHeartbeat(core: Core, beating: Beating): () => void {
-  const stop = new AbortController();
-  // A heartbeat that fails tells nobody: whether the lock outlived it shows at the commit.
-  beat(core, beating, AbortSignal.any([stop.signal, core.closing])).catch(() => {});
-  return () => stop.abort();
+interface Beat extends Beating {
+  /** Infinity while one is under way. */
+  dueAtMs: number;
+  failures: number;
 }
 
-async function beat(
-  core: Core,
-  { primary, startTs, startedAtMs, firstAfterMs }: Beating,
-  signal: AbortSignal,
-) {
-  const { runtime, regions } = core;
-  await runtime.sleep(firstAfterMs, signal);
-  for (let failures = 0; failures < HEARTBEAT_FAILURES_MAX;) {
-    const ageMs = runtime.nowMs() - startedAtMs;
-    if (ageMs > TRANSACTION_AGE_MS_MAX) return;
-    const op = core.operation("heartbeat", BUDGET_MS.status, signal);
+export interface HeartbeatsOptions {
+  regions: Regions;
+  runtime: Runtime;
+  /** Ends all of them. */
+  signal: AbortSignal;
+}
+
+export class Heartbeats {
+  readonly #with: HeartbeatsOptions;
+  readonly #beats = new Set<Beat>();
+  #running = false;
+
+  constructor(options: HeartbeatsOptions) {
+    this.#with = options;
+  }
+
+  /** @returns Stops it. */
+  start({ primary, startTs, startedAtMs, firstAfterMs }: Beating): () => void {
+    const dueAtMs = this.#with.runtime.nowMs() + firstAfterMs;
+    const beat = { primary, startTs, startedAtMs, firstAfterMs, dueAtMs, failures: 0 };
+    this.#beats.add(beat);
+    if (!this.#running) void this.#run();
+    return () => void this.#beats.delete(beat);
+  }
+
+  /** H1. */
+  async #run(): Promise<void> {
+    const { runtime, signal } = this.#with;
+    this.#running = true;
+    while (this.#beats.size > 0) {
+      await runtime.sleep(HEARTBEAT_SWEEP_MS, signal).catch(() => this.#beats.clear());
+      const nowMs = runtime.nowMs();
+      for (const beat of this.#beats) if (nowMs >= beat.dueAtMs) void this.#send(beat);
+    }
+    this.#running = false;
+  }
+
+  async #send(beat: Beat): Promise<void> {
+    const { regions, runtime, signal } = this.#with;
+    const { primary, startTs } = beat;
+    const ageMs = runtime.nowMs() - beat.startedAtMs;
+    if (ageMs > TRANSACTION_AGE_MS_MAX) return void this.#beats.delete(beat);
+    beat.dueAtMs = Infinity;
+    const op = new Operation({ name: "heartbeat", budgetMs: BUDGET_MS.status, runtime, signal });
     const adviseLockTtl = BigInt(Math.ceil(ageMs) + HEARTBEAT_TTL_MS);
     const request = { primaryLock: primary, startVersion: startTs, adviseLockTtl };
     try {
@@ -51,12 +87,11 @@ async function beat(
         op,
         timeoutMs: POINT_CALL_MS,
       });
-      if (reply.error !== null) return;
-      failures = 0;
-    } catch (error) {
-      if (signal.aborted) throw error;
-      failures++;
+      if (reply.error !== null) this.#beats.delete(beat);
+      beat.failures = 0;
+    } catch { // it tells nobody: whether the lock outlived it shows at the commit
+      if (++beat.failures === HEARTBEAT_FAILURES_MAX) this.#beats.delete(beat);
     }
-    await runtime.sleep(HEARTBEAT_EVERY_MS, signal);
+    beat.dueAtMs = runtime.nowMs() + HEARTBEAT_EVERY_MS;
   }
 }

@@ -54,6 +54,8 @@ export const BUSY_BUDGET_MS = 600_000;
 export const LOCK_TTL_MS = 3_000;
 export const LOCK_TTL_MS_MAX = 20_000;
 export const HEARTBEAT_EVERY_MS = 10_000;
+/** How late a heartbeat may be. */
+export const HEARTBEAT_SWEEP_MS = 500;
 /** A transaction older than this is not kept alive any more, nor may it commit. */
 export const TRANSACTION_AGE_MS_MAX = 60 * 60_000;
 export const ASYNC_COMMIT_KEYS_MAX = 256;

@@ -11,7 +11,6 @@
 import type { Core } from "./client_core.ts";
 import { keyErrorOf, locksOf } from "./transaction_error.ts";
 import { type Batch, eachBatch, type Grouping } from "./grouping.ts";
-import { startHeartbeat } from "./heartbeat.ts";
 import { keyText } from "./keys.ts";
 import {
   BUDGET_MS,
@@ -117,7 +116,7 @@ export class PessimisticLocks {
       this.#primary = primary;
       const { startTs, startedAtMs } = this.#transaction;
       const beating = { primary, startTs, startedAtMs, firstAfterMs: HEARTBEAT_EVERY_MS };
-      this.#stopHeartbeat = startHeartbeat(this.#core, beating);
+      this.#stopHeartbeat = this.#core.heartbeats.start(beating);
       rest = keys.slice(1);
     }
     await eachBatch(rest, this.#grouping(op), send);
