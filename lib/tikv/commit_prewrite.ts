@@ -73,16 +73,17 @@ class Prewrite {
   #commits: boolean;
   #commitTs = 0n;
 
-  readonly #stop = new AbortController();
+  /** Null where there is but one batch, which nobody but the caller can end: most commits, without its price. */
+  readonly #stop: AbortController | null;
   /** Ends with the first failure, or the caller's signal. */
   readonly op: Operation;
 
   constructor(core: Core, prewriting: Prewriting) {
     const { batches, signal } = prewriting;
-    const alone = batches.length === 1; // nothing but the caller can end it, so spare the signals
-    const signals = signal === undefined ? [this.#stop.signal] : [this.#stop.signal, signal];
-    const op = core.operation("prewrite", BUDGET_MS.prewrite, alone ? signal : AbortSignal.any(signals));
-    this.op = op;
+    this.#stop = batches.length === 1 ? null : new AbortController();
+    const signals = [this.#stop?.signal, signal].filter((each) => each !== undefined);
+    const both = this.#stop === null ? signal : AbortSignal.any(signals);
+    this.op = core.operation("prewrite", BUDGET_MS.prewrite, both);
     this.#core = core;
     this.#with = prewriting;
     this.#mode = prewriting.mode;
@@ -115,7 +116,7 @@ class Prewrite {
       await inParallel(rest, BATCHES_AT_ONCE_MAX, (part) => this.send(part, { ...fate }, op.fork()));
     } catch (error) {
       if (!this.#failed.has(error)) this.#failed.set(error, fate.uncertain);
-      this.#stop.abort(); // P2
+      this.#stop?.abort(); // P2
       throw error;
     }
   }

@@ -143,3 +143,17 @@ export function sortedKeys(keys: readonly Uint8Array[]): Uint8Array[] {
   const sorted = [...keys].sort(compareKeys);
   return sorted.filter((key, at) => at === 0 || compareKeys(sorted[at - 1] as Uint8Array, key) !== 0);
 }
+
+/** Where `key` is among sorted keys, or -1. Cheaper than a map by text for as many as one request has. */
+export function placeOf(key: Uint8Array, sorted: readonly Uint8Array[]): number {
+  let low = 0;
+  let high = sorted.length - 1;
+  while (low <= high) {
+    const middle = (low + high) >>> 1;
+    const order = compareKeys(sorted[middle] as Uint8Array, key);
+    if (order === 0) return middle;
+    if (order < 0) low = middle + 1;
+    else high = middle - 1;
+  }
+  return -1;
+}

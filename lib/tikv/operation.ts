@@ -53,13 +53,18 @@ export interface OperationOptions {
   signal?: AbortSignal | undefined;
 }
 
+interface Waits {
+  readonly counts: Map<WaitKind, number>;
+  readonly causes: string[];
+}
+
 export class Operation {
   readonly name: string;
   readonly signal: AbortSignal | undefined;
   readonly #runtime: Runtime;
   readonly #budgetMs: number;
-  readonly #waits = new Map<WaitKind, number>();
-  readonly #causes: string[] = [];
+  /** Made at the first wait: most operations never wait, and every request has one. */
+  #waits: Waits | null = null;
   #waitedMs = 0;
   #busyMs = 0;
 
@@ -89,9 +94,10 @@ export class Operation {
   async wait(kind: WaitKind, cause: string, { atMostMs = Infinity, lostMs = 0 } = {}): Promise<void> {
     this.throwIfAborted();
     const [baseMs, capMs, jitter] = WAITS[kind];
-    const count = this.#waits.get(kind) ?? 0;
-    this.#waits.set(kind, count + 1);
-    if (!this.#causes.includes(cause) && this.#causes.length < CAUSES_MAX) this.#causes.push(cause);
+    const { counts, causes } = this.#waits ??= newWaits();
+    const count = counts.get(kind) ?? 0;
+    counts.set(kind, count + 1);
+    if (!causes.includes(cause) && causes.length < CAUSES_MAX) causes.push(cause);
     const fullMs = Math.min(capMs, baseMs * 2 ** Math.min(count, 20));
     const ms = Math.min(atMostMs, jitter ? fullMs / 2 + this.#runtime.random() * fullMs / 2 : fullMs);
     this.#spend(kind, ms + lostMs, cause);
@@ -104,9 +110,11 @@ export class Operation {
   }
 
   /** What `work` gives, or `cancelled` as soon as the caller aborts: the work itself goes on, for others. */
-  async until<T>(work: Promise<T>): Promise<T> {
-    const { signal } = this;
-    if (signal === undefined) return await work;
+  until<T>(work: Promise<T>): Promise<T> {
+    return this.signal === undefined ? work : this.#unlessAborted(work, this.signal);
+  }
+
+  async #unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
     const aborted = Promise.withResolvers<never>();
     const abort = () => aborted.reject(signal.reason);
     if (signal.aborted) abort();
@@ -137,7 +145,11 @@ export class Operation {
     throw new TikvError(
       IN_VAIN[kind] ?? "timeout",
       `${this.name}: gave up after ${Math.round(this.#waitedMs + this.#busyMs)} ms of waiting, ` +
-        `last for ${cause} (seen: ${this.#causes.join("; ")})`,
+        `last for ${cause} (seen: ${this.#waits?.causes.join("; ")})`,
     );
   }
+}
+
+function newWaits(): Waits {
+  return { counts: new Map(), causes: [] };
 }

@@ -84,8 +84,8 @@ class PlacementDriver implements Placement {
     void this.#keepRecent();
   }
 
-  async timestamp(op: Operation): Promise<bigint> {
-    return await this.#leader.follow("timestamp", op, () => op.until(this.#timestamps.next()));
+  timestamp(op: Operation): Promise<bigint> {
+    return this.#leader.follow("timestamp", op, () => op.until(this.#timestamps.next()));
   }
 
   recent(): bigint {

@@ -1,7 +1,6 @@
 /** What a client's user reads with: one version of the data, as often as wanted. */
 import type { Core } from "./client_core.ts";
 import { TikvError } from "./errors.ts";
-import { keyText } from "./keys.ts";
 import type { KeyRange, WireRange } from "./keyspace.ts";
 import { SCAN_PAGE_PAIRS } from "./limits.ts";
 import { SnapshotLocks } from "./snapshot_locks.ts";
@@ -58,8 +57,7 @@ export class Snapshot {
   /** In the order of `keys`; null where there is no such key. */
   async getMany(keys: readonly Uint8Array[], { signal }: ReadOptions = {}): Promise<(Uint8Array | null)[]> {
     const wireKeys = keys.map(this.#core.keyspace.wireKey);
-    const found = await readMany(this.#view ?? await this.#open(), wireKeys, signal);
-    return wireKeys.map((key) => found.get(keyText(key)) ?? null);
+    return await readMany(this.#view ?? await this.#open(), wireKeys, signal);
   }
 
   /** Entries of a range by ascending key. Asks for nothing before the first is wanted, then keeps one page ahead. */

@@ -9,8 +9,8 @@ const NONE: Context = {};
 
 export class SnapshotLocks {
   readonly #locks: Locks;
-  readonly #passed = new Set<bigint>();
-  readonly #committed = new Set<bigint>();
+  /** Made at the first lock: most snapshots meet none. */
+  #known: { passed: Set<bigint>; committed: Set<bigint> } | null = null;
   #context: Context = NONE;
 
   constructor(locks: Locks) {
@@ -34,9 +34,10 @@ export class SnapshotLocks {
     if (stubborn.length > 0) waits.push(await this.#locks.forWrite(stubborn, op));
     if (fresh.length > 0) {
       const { passed, committed, waitMs } = await this.#locks.forRead(fresh, version, op);
-      for (const startTs of passed) remember(this.#passed, startTs);
-      for (const startTs of committed) remember(this.#committed, startTs);
-      this.#context = { resolvedLocks: [...this.#passed], committedLocks: [...this.#committed] };
+      const known = this.#known ??= { passed: new Set(), committed: new Set() };
+      for (const startTs of passed) remember(known.passed, startTs);
+      for (const startTs of committed) remember(known.committed, startTs);
+      this.#context = { resolvedLocks: [...known.passed], committedLocks: [...known.committed] };
       waits.push(waitMs);
     }
     const living = waits.filter((waitMs) => waitMs !== null);
@@ -46,7 +47,8 @@ export class SnapshotLocks {
   }
 
   #knows({ lockVersion }: LockInfo): boolean {
-    return this.#passed.has(lockVersion) || this.#committed.has(lockVersion);
+    return this.#known !== null &&
+      (this.#known.passed.has(lockVersion) || this.#known.committed.has(lockVersion));
   }
 }
 

@@ -7,8 +7,7 @@
  * R4. An empty value is taken for absence: old stores answer so, and no client lets one be written.
  */
 import type { Core } from "./client_core.ts";
-import { eachBatch, inParallel, sendToKey, sortedKeys } from "./grouping.ts";
-import { keyText } from "./keys.ts";
+import { eachBatch, inParallel, placeOf, sendToKey, sortedKeys } from "./grouping.ts";
 import { BATCHES_AT_ONCE_MAX, BUDGET_MS, POINT_CALL_MS } from "./limits.ts";
 import type { KeyError, KvPair } from "./messages_kv.ts";
 import { Kv } from "./methods.ts";
@@ -57,15 +56,16 @@ function isLocked(found: Uint8Array | null | { error: KeyError }): found is { er
   return found !== null && "error" in found;
 }
 
-/** The values found, by `keyText`. */
+/** In the order of `keys`; null where there is no such key. */
 export async function readMany(
   view: View,
   keys: readonly Uint8Array[],
   signal: AbortSignal | undefined,
-): Promise<Map<string, Uint8Array>> {
+): Promise<(Uint8Array | null)[]> {
   const { core, version, locks } = view;
-  const found = new Map<string, Uint8Array>();
-  if (keys.length === 0) return found;
+  if (keys.length === 0) return [];
+  const sorted = sortedKeys(keys);
+  const found = new Map<number, Uint8Array>(); // by place
   const op = core.operation("batch get", BUDGET_MS.read, signal);
   const grouping = {
     regions: core.regions,
@@ -73,14 +73,14 @@ export async function readMany(
     keyOf: (key: Uint8Array) => key,
     bytesOf: (key: Uint8Array) => key.length,
   };
-  await eachBatch(sortedKeys(keys), grouping, async ({ region, items }, op) => {
+  await eachBatch(sorted, grouping, async ({ region, items }, op) => {
     while (true) {
       const options = { op, timeoutMs: POINT_CALL_MS, context: locks.context };
       const reply = await core.regions.send(region, Kv.batchGet, { keys: items, version }, options);
       if (reply === null) return false;
       if (reply.error === null) {
         for (const { key, value } of await settlePairs(view, reply.pairs, op)) {
-          if (value.length > 0) found.set(keyText(key), value); // R4
+          if (value.length > 0) found.set(placeOf(key, sorted), value); // R4
         }
         return true;
       }
@@ -88,7 +88,7 @@ export async function readMany(
     }
   });
   if (!core.safePoint.isYoung(version)) await core.safePoint.check(version, op);
-  return found;
+  return keys.map((key) => found.get(placeOf(key, sorted)) ?? null);
 }
 
 /** R2: the pairs, with those that carried an error as they are once the locks are settled. */

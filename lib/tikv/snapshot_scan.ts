@@ -30,13 +30,14 @@ export async function* scanPages(
 ): AsyncGenerator<KvPair[]> {
   const { from, to } = range;
   if (options.limit <= 0 || (to.length > 0 && compareKeys(from, to) >= 0)) return;
+  let page = await fetchPage(view, range, options.limit, options);
+  let left = options.limit - page.pairs.length;
+  if (page.rest === null || left <= 0) return yield page.pairs; // the usual case, without what S3 costs
   const stop = new AbortController();
   const ahead = {
     ...options,
     signal: AbortSignal.any([stop.signal, ...(options.signal ? [options.signal] : [])]),
   };
-  let page = await fetchPage(view, range, options.limit, options);
-  let left = options.limit - page.pairs.length;
   try {
     while (page.rest !== null && left > 0) {
       const next = fetchPage(view, page.rest, left, ahead);

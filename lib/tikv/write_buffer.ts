@@ -43,13 +43,15 @@ export class WriteBuffer {
   }
 
   put(key: Uint8Array, value: Uint8Array): void {
-    const before = this.#changes.get(keyText(key));
-    this.#set(before, key, isInsert(before) ? Op.insert : Op.put, value); // W1
+    const text = keyText(key);
+    const before = this.#changes.get(text);
+    this.#set(text, before, { key, op: isInsert(before) ? Op.insert : Op.put, value }); // W1
   }
 
   /** Throws `already-exists` where this transaction itself knows better. */
   insert(key: Uint8Array, value: Uint8Array): void {
-    const before = this.#changes.get(keyText(key));
+    const text = keyText(key);
+    const before = this.#changes.get(text);
     const own = before === undefined ? undefined : ownValue(before);
     if (own) {
       throw new TikvError(
@@ -58,23 +60,26 @@ export class WriteBuffer {
       );
     }
     const absent = own === null && !isInsert(before); // deleted here, or held and known to be absent
-    this.#set(before, key, absent ? Op.put : Op.insert, value);
+    this.#set(text, before, { key, op: absent ? Op.put : Op.insert, value });
   }
 
   delete(key: Uint8Array): void {
-    const before = this.#changes.get(keyText(key));
-    this.#set(before, key, isInsert(before) ? Op.checkNotExists : Op.delete, NONE); // W1
+    const text = keyText(key);
+    const before = this.#changes.get(text);
+    this.#set(text, before, { key, op: isInsert(before) ? Op.checkNotExists : Op.delete, value: NONE }); // W1
   }
 
   /** Protects a key that is read only. */
   lock(key: Uint8Array): void {
-    if (!this.#changes.has(keyText(key))) this.#set(undefined, key, Op.lock, NONE);
+    const text = keyText(key);
+    if (!this.#changes.has(text)) this.#set(text, undefined, { key, op: Op.lock, value: NONE });
   }
 
   /** A pessimistic lock was taken, and found `value`. */
   hold(key: Uint8Array, value: Uint8Array | null): void {
-    const before = this.#changes.get(keyText(key));
-    this.#set(before, key, before?.op ?? Op.lock, before?.value ?? NONE, value);
+    const text = keyText(key);
+    const before = this.#changes.get(text);
+    this.#set(text, before, { key, op: before?.op ?? Op.lock, value: before?.value ?? NONE, held: value });
   }
 
   holds(key: Uint8Array): boolean {
@@ -107,13 +112,8 @@ export class WriteBuffer {
     return this.#keys.map((_, at) => this.#at(at));
   }
 
-  #set(
-    before: Change | undefined,
-    key: Uint8Array,
-    op: number,
-    value: Uint8Array,
-    held = before?.held,
-  ): void {
+  /** @param text That of the key, which every caller has looked up. */
+  #set(text: string, before: Change | undefined, { key, op, value, held = before?.held }: Change): void {
     const keys = this.#changes.size + (before === undefined ? 1 : 0);
     const bytes = this.#bytes + value.length + (before === undefined ? key.length : -before.value.length);
     if (keys > TRANSACTION_KEYS_MAX || bytes > TRANSACTION_BYTES_MAX) {
@@ -123,7 +123,6 @@ export class WriteBuffer {
           `${TRANSACTION_KEYS_MAX} and ${TRANSACTION_BYTES_MAX} fit; commit in parts`,
       );
     }
-    const text = keyText(key);
     this.#changes.set(text, held === undefined ? { key, op, value } : { key, op, value, held });
     this.#bytes = bytes;
     if (before !== undefined) return;
