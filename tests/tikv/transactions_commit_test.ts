@@ -268,7 +268,11 @@ Deno.test("one key that was surely refused makes an async commit whose other ans
   s.cluster.intercept("prewrite", () => Fault.silence(), {
     when: ({ request }) => text(request.mutations[0]?.key ?? null) === "a",
   });
-  await assert.rejects(tx.commit(), { code: "conflict" });
+  let ended = false;
+  const committing = tx.commit().finally(() => ended = true);
+  committing.catch(() => {});
+  await waitFor("the refusal, without the lost answer", 10_000, () => ended);
+  await assert.rejects(committing, { code: "conflict" });
   await s.settled();
   assert.ok((s.cluster.calls.counts().batchRollback ?? 0) > 0);
   assert.equal(await s.value("a"), null);

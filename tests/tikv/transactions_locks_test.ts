@@ -59,8 +59,14 @@ Deno.test("a reader whose snapshot is older than the commit reads what was there
   const snapshot = s.client.snapshot();
   await snapshot.version;
   s.cluster.mvcc.commit([bytes("a")], startTs, s.cluster.oracle.next());
+  const read = Promise.withResolvers<void>();
+  s.cluster.intercept("resolveLock", async (_, execute) => {
+    await read.promise; // so that it is the lock which is read past
+    return await execute();
+  });
   assert.equal(text(await snapshot.get(bytes("b"))), "old");
   assert.equal(await s.value("b"), "new");
+  read.resolve();
 });
 
 Deno.test("a lock whose time has passed is rolled back, not before; thousands of its keys go by region", async () => {
