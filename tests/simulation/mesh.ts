@@ -1,6 +1,6 @@
 /**
- * The processes of a run: two replicas of each function on the real host, node agents and client agents with the real
- * logic, all on simulated seams.
+ * The processes of a run: two replicas of each function on the real host (each function for itself, or all in one
+ * process, as the seed has it), node agents and client agents with the real logic, all on simulated seams.
  */
 import { runClientAgent } from "../../agents/client/logic.ts";
 import { clientTrust } from "../../agents/client/trust.ts";
@@ -37,6 +37,10 @@ const REPLICAS = 2;
 /** Of one way to the store, at most; drawn per seed. */
 const LATENCIES_MS = [1, 5, 20, 100, 300];
 const FUNCTIONS: readonly MeshFunction[] = [director, nodeEvents, clientBind];
+/** As in a small site: every process has all functions. */
+const TOGETHER = [{ name: "salar", functions: FUNCTIONS }];
+/** As in a large one: each function has processes of its own. */
+const APART = FUNCTIONS.map((fn) => ({ name: fn.name, functions: [fn] }));
 /** Paths that client-bind answers; the director has all others. */
 const CLIENT_BIND = /^\/v1\/(enrol\/(challenge|system)|directives|reports|beat)$/;
 
@@ -84,8 +88,8 @@ export class Mesh {
       masterAnswers: (host: string) => world.nodeByMaster(host)?.isUp ?? false,
     };
     const latencyMsMax = pick(random.fork("latency"), LATENCIES_MS);
-    for (const fn of FUNCTIONS) {
-      for (let n = 1; n <= REPLICAS; n++) this.#addHost(fn, `${fn.name}-${n}`, latencyMsMax);
+    for (const { name, functions } of pick(random.fork("shape"), [TOGETHER, APART])) {
+      for (let n = 1; n <= REPLICAS; n++) this.#addHost(functions, `${name}-${n}`, latencyMsMax);
     }
     for (const node of world.nodes) this.nodeAgents.set(node, this.#nodeAgent(node));
     for (const system of world.systems) {
@@ -111,11 +115,11 @@ export class Mesh {
     return new Process({ kernel, random, name, boot, tell });
   }
 
-  #addHost(fn: MeshFunction, replica: string, latencyMsMax: number): void {
+  #addHost(functions: readonly MeshFunction[], replica: string, latencyMsMax: number): void {
     const { faults, data, probe, log } = this.#options;
     const process = this.#process(replica, async (life) => {
       const host = await startHost({
-        functions: [fn],
+        functions,
         scope: life.scope,
         store: simStore(life, { data, faults, latencyMsMax }),
         bus: simBus(life, this.#busWay),
@@ -129,7 +133,9 @@ export class Mesh {
         trust: createTrust(credentials),
         http: null,
       });
-      this.#answer(fn.name, { life, fetch: (request) => host.fetch(request) });
+      for (const { name } of functions) {
+        this.#answer(name, { life, fetch: (request) => host.fetch(request) });
+      }
       await never();
     });
     this.hosts.push(process);

@@ -3,7 +3,7 @@
  *
  * | seeds                           | nodes | systems         | of them with an agent |
  * | 25, 50, 75, … (one of 25)       | 5     | 1,000: 200 each | 40                    |
- * | 10, 35, 60, … (one of 25)       | 5     | 200: 40 each    | all                   |
+ * | 10, 60, 110, … (one of 50)      | 5     | 200: 40 each    | all                   |
  * | all others                      | 5     | 20 … 60         | 10 … 30, at most all  |
  * Those without an agent are known from the nodes' databases only, as on a site that begins with Salar. Of those with
  * one most are new, and a few are for the annex, a zone that people add and remove while they come.
@@ -26,7 +26,7 @@ interface Scale {
 
 function scaleOf(seed: number, random: Random): Scale {
   if (seed % EVERY === 0) return { systems: NODES * 200, agents: 40 };
-  if (seed % EVERY === 10) return { systems: NODES * 40, agents: NODES * 40 };
+  if (seed % (2 * EVERY) === 10) return { systems: NODES * 40, agents: NODES * 40 };
   const systems = between(random, 20, 60);
   return { systems, agents: Math.min(systems, between(random, 10, 30)) };
 }
