@@ -8,7 +8,6 @@
  * What unistore shows and what it cannot: docs/tikv.md, "Servers of the tests".
  */
 import { SalarError } from "../../lib/errors.ts";
-import { exists } from "./cache.ts";
 import { signalGroup } from "./command.ts";
 import { type DaemonSpec, isRunning, killDaemon, partFolder, startDaemon } from "./daemon.ts";
 import { ensureTikv } from "./tikv_build.ts";
@@ -239,9 +238,6 @@ db-path = "${dataFolder}"
     async prepare() {
       await Deno.mkdir(dataFolder, { recursive: true });
       await Deno.writeTextFile(`${folder}/store.toml`, config);
-      // unistore creates this folder without looking and fails where it is; it holds only copies under way.
-      const snapshots = `${dataFolder}/snap`;
-      if (await exists(snapshots)) await Deno.remove(snapshots, { recursive: true });
     },
     async ready() {
       const answer = await fetch(`http://${status}/status`);
