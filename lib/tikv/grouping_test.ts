@@ -78,6 +78,18 @@ Deno.test("eachBatch() gives up with the operation's budget when regions never c
   await assert.rejects(never, { code: "timeout" });
 });
 
+Deno.test("eachBatch() gives each batch the whole budget, for they wait side by side", async () => {
+  const regions = new FakeRegions([..."abcdefghijklmnopqrstuvwxyz"]);
+  const keys = regions.starts.map(bytes).slice(1);
+  let waited = 0;
+  await eachBatch(keys, groupingOf(regions), async (_, op) => {
+    for (let times = 0; times < 5; times++) await op.wait("lock", "a lock");
+    waited++;
+    return true;
+  });
+  assert.equal(waited, 26);
+});
+
 Deno.test("inParallel() keeps to its bound, starts nothing after a failure and waits for what runs", async () => {
   let running = 0;
   let most = 0;

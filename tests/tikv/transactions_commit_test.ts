@@ -244,6 +244,33 @@ Deno.test("a commit whose answer stays lost is undetermined, and its outcome is 
   }
 });
 
+Deno.test("a lost one-phase commit whose region was split meanwhile is not followed by a second phase", async () => {
+  await using s = await stage();
+  s.cluster.intercept("prewrite", async (_, execute) => {
+    await execute();
+    s.cluster.topology.split(bytes("b"));
+    return Fault.brokenStream();
+  });
+  const tx = putting(s, { a: "1", b: "1" });
+  await assert.rejects(tx.commit(), { code: "undetermined" });
+  const outcome = await tx.outcome();
+  for (const key of ["a", "b"]) {
+    const [write] = s.cluster.mvcc.rows.row(bytes(key)).writes;
+    assert.deepEqual(outcome, { committed: true, commitTs: write?.commitTs });
+  }
+});
+
+Deno.test("a conflict with itself does not make a lost commit a failed one, as simple stores report it", async () => {
+  await using s = await stage();
+  s.cluster.intercept("prewrite", async (_, execute) => (await execute(), Fault.brokenStream()));
+  s.cluster.intercept("prewrite", ({ request: { startVersion } }) => ({
+    errors: [{ conflict: { startTs: startVersion, conflictTs: startVersion, key: bytes("a") } }],
+  }));
+  let runs = 0;
+  await s.client.transaction((tx) => tx.put(bytes("a"), bytes(String(++runs))));
+  assert.deepEqual([runs, await s.value("a")], [1, "1"]);
+});
+
 Deno.test("an undetermined answer of a region is settled by the client, and the function runs once", async () => {
   await using s = await stage(twoPhase);
   s.cluster.intercept("commit", async (_, execute) => {
