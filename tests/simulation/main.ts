@@ -1,6 +1,7 @@
 /**
  * `deno task sim SEED [--trace] [--faults A,B] [--sabotage NAME]` replays one seed and prints its story;
- * `deno task sim hunt N [--from S] [--step K] [--json] [--first]` runs N seeds and tells of those that fail.
+ * `deno task sim hunt N [--from S] [--step K] [--json] [--first]` runs N seeds and tells of those that fail, with the
+ * fewest faults with which each of them still breaks the same rule.
  *
  * M1. Nothing ambient is reachable while a seed runs: the guard throws.
  * M2. It runs in a plain callback, for only there can microtasks be run on demand.
@@ -11,6 +12,7 @@ import { print } from "../../tasks/print.ts";
 import { microtaskDrain } from "./kernel.ts";
 import { type Result, type RunOptions, runSeed } from "./run.ts";
 import { SABOTAGES } from "./sabotage.ts";
+import { shrink } from "./shrink.ts";
 
 const TOLD_EVENTS = 50;
 
@@ -78,13 +80,24 @@ function hunt(count: number, shared: Omit<RunOptions, "seed">): void {
   Deno.exitCode = failures > 0 ? 1 : 0;
 }
 
-/** A run is its seed: it is run again for its story. */
+/** A run is its seed: it is run again for its story, and again and again for the least of its faults. */
 function tellFailure(result: Result, shared: Omit<RunOptions, "seed">): void {
+  const { seed, faults, failure } = result;
   let lines: string[] = [];
-  guarded({ ...shared, seed: result.seed, trace: (line) => lines = [...lines.slice(1 - TOLD_EVENTS), line] });
+  guarded({ ...shared, seed, trace: (line) => lines = [...lines.slice(1 - TOLD_EVENTS), line] });
   print(summary(result));
   for (const line of lines) print(`  ${line}`);
-  print(`  replay: npx -y deno task sim ${result.seed} --trace`);
+  const least = shrink(faults, (names) => {
+    const again = guarded({ ...shared, seed, only: new Set(names) });
+    return again.failure?.invariant === failure?.invariant;
+  });
+  print(`  replay: ${replayLine(result, least)}`);
+}
+
+/** `faults`: only these. */
+function replayLine({ seed }: Result, faults: readonly string[]): string {
+  const planted = values.sabotage === undefined ? "" : ` --sabotage ${values.sabotage}`;
+  return `npx -y deno task sim ${seed} --trace --faults '${faults.join(",")}'${planted}`;
 }
 
 function summary({ seed, failure, virtualMs, events, faults, hash }: Result): string {

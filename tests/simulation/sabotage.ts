@@ -4,6 +4,7 @@
  * | name               | what is wrong                                              | found by  |
  * | forgotten-lock     | nobody locks what it only reads                            | I2-I5, E1 |
  * | lost-update        | commits do not look at what changed since their snapshot   | I3        |
+ * | lost-work          | a system that waits for a node is not in the work index    | E2        |
  * | lost-outbox        | now and then a directive is not written with its decision  | I6        |
  * | stuck-epoch        | a new directive does not raise the system's epoch          | I5        |
  * | unaccepted-key     | a node says that it accepted a key, and did not            | I5        |
@@ -11,6 +12,7 @@
 export const SABOTAGES = [
   "forgotten-lock",
   "lost-update",
+  "lost-work",
   "lost-outbox",
   "stuck-epoch",
   "unaccepted-key",
@@ -33,6 +35,7 @@ export function spoiled(
   if (sabotage === "lost-outbox" && revision % LOST_EVERY === 0 && key.startsWith("outbox/")) {
     return undefined;
   }
+  if (sabotage === "lost-work" && key.startsWith("work/unplaced/") && after !== null) return undefined;
   if (sabotage === "stuck-epoch" && key.startsWith("system/") && before !== null && after !== null) {
     const [was, is] = [before, after].map((bytes) => JSON.parse(new TextDecoder().decode(bytes)));
     return new TextEncoder().encode(JSON.stringify({ ...is, epoch: was.epoch }));
