@@ -13,7 +13,13 @@ import { rollBack } from "./commit_rest.ts";
 import { TikvError } from "./errors.ts";
 import { type Batch, inParallel, regroup } from "./grouping.ts";
 import { hex, sameKey } from "./keys.ts";
-import { BATCHES_AT_ONCE_MAX, BUDGET_MS, POINT_CALL_MS, SERVER_EXECUTION_MS } from "./limits.ts";
+import {
+  BATCHES_AT_ONCE_MAX,
+  BUDGET_MS,
+  LOCK_TRIES_AT_ONCE_MAX,
+  POINT_CALL_MS,
+  SERVER_EXECUTION_MS,
+} from "./limits.ts";
 import { ConflictReason, type KeyError, type LockInfo, PessimisticAction } from "./messages_kv.ts";
 import { Kv } from "./methods.ts";
 import type { Operation } from "./operation.ts";
@@ -216,9 +222,6 @@ function isRefusal({ conflict }: KeyError, { startTs }: Plan): boolean {
   if (conflict === null) return false;
   return conflict.conflictTs !== startTs || conflict.reason === ConflictReason.selfRolledBack;
 }
-
-/** Locks that others left are settled without waiting; after so many in a row something else is wrong. */
-const LOCK_TRIES_AT_ONCE_MAX = 8;
 
 function holds({ items }: { items: readonly Intent[] }, primary: Uint8Array): boolean {
   return items.some(({ key }) => sameKey(key, primary));

@@ -93,8 +93,9 @@ async function* oldLocks(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<LockPage> {
   const { from, to } = everything(core);
-  for (let next = from;;) {
-    const op = core.operation("scan locks", BUDGET_MS.resolve, signal);
+  let op = core.operation("scan locks", BUDGET_MS.resolve, signal);
+  for (let next = from, misses = 0;;) {
+    if (misses > 1) await op.wait("regionMiss", "a region that keeps changing");
     const region = await core.regions.locate(next, op);
     const { endKey } = region;
     const last = endKey.length === 0 || (to.length > 0 && compareKeys(endKey, to) >= 0);
@@ -105,12 +106,17 @@ async function* oldLocks(
       endKey: last ? to : endKey,
     };
     const reply = await core.regions.send(region, Kv.scanLock, request, { op, timeoutMs: SCAN_CALL_MS });
-    if (reply === null) continue;
+    if (reply === null) {
+      misses++;
+      continue;
+    }
     if (reply.error !== null) throw keyErrorOf(reply.error, op.name);
     const endsRegion = reply.locks.length < SCAN_LOCKS_PAGE;
     yield { locks: reply.locks.flatMap(locksOf), endsRegion };
     if (endsRegion && last) return;
     next = endsRegion ? endKey : keyAfter((reply.locks.at(-1) as LockInfo).key);
+    misses = 0;
+    op = core.operation("scan locks", BUDGET_MS.resolve, signal);
   }
 }
 

@@ -89,6 +89,8 @@ export const CLOSE_WAIT_MS = 3_000;
 export const BACKGROUND_TASKS_MAX = 1_024;
 /** Transactions whose locks are looked into at once by one operation. */
 export const STATUS_CHECKS_AT_ONCE_MAX = 16;
+/** A request meets locks so often and goes on at once where they could be cleared; after that it waits each time. */
+export const LOCK_TRIES_AT_ONCE_MAX = 8;
 /** Locks that one snapshot remembers having passed; a forgotten one is only looked into again. */
 export const PASSED_LOCKS_MAX = 1_024;
 /** A heartbeat makes the lock live for this long from its sending on, and gives up after so many failures. */

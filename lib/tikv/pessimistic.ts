@@ -16,6 +16,7 @@ import {
   BUDGET_MS,
   HEARTBEAT_EVERY_MS,
   HEARTBEAT_TTL_MS,
+  LOCK_TRIES_AT_ONCE_MAX,
   PESSIMISTIC_WAIT_MS,
   POINT_CALL_MS,
 } from "./limits.ts";
@@ -153,19 +154,26 @@ export class PessimisticLocks {
         items.forEach((key, at) => values.set(keyText(key), valueAt(reply, at)));
         return true;
       }
-      await this.#settle(reply.errors, attempt, forUpdateTs, op);
+      await this.#settle(reply.errors, attempt, { sentAt: forUpdateTs, tries }, op);
     }
   }
 
-  async #settle(errors: readonly KeyError[], attempt: Attempt, sentAt: bigint, op: Operation): Promise<void> {
+  async #settle(
+    errors: readonly KeyError[],
+    attempt: Attempt,
+    { sentAt, tries }: { sentAt: bigint; tries: number },
+    op: Operation,
+  ): Promise<void> {
     const { locks, placement } = this.#core;
     const met = errors.flatMap((error) => error.locked === null ? [] : locksOf(error.locked));
     const other = errors.find((error) => error.locked === null);
     if (other !== undefined && (other.conflict === null || !attempt.latest)) throw keyErrorOf(other, op.name);
     if (met.length > 0) {
       const waitMs = await locks.forWrite(met, op);
-      // The store has let us wait already, so ask again soon.
-      if (waitMs !== null) await locks.wait("lockOfRead", met, waitMs, op, { lostMs: PESSIMISTIC_WAIT_MS });
+      if (waitMs !== null || tries >= LOCK_TRIES_AT_ONCE_MAX) {
+        // The store has let us wait already, so ask again soon.
+        await locks.wait("lockOfRead", met, waitMs ?? Infinity, op, { lostMs: PESSIMISTIC_WAIT_MS });
+      }
     }
     if (other !== undefined && attempt.forUpdateTs === sentAt) { // I2
       attempt.conflicts = (attempt.conflicts ?? 0) + 1;

@@ -1,5 +1,5 @@
 /** The locks that one snapshot met and need not stop at again: every request of it names their transactions. */
-import { PASSED_LOCKS_MAX } from "./limits.ts";
+import { LOCK_TRIES_AT_ONCE_MAX, PASSED_LOCKS_MAX } from "./limits.ts";
 import type { Locks } from "./locks.ts";
 import type { Context, KeyError, LockInfo } from "./messages_kv.ts";
 import type { Operation } from "./operation.ts";
@@ -22,15 +22,18 @@ export class SnapshotLocks {
     return this.#context;
   }
 
-  /** Returns when the read is worth another try. Throws where the errors are about other things than locks. */
-  async settle(errors: readonly KeyError[], version: bigint, op: Operation): Promise<void> {
+  /**
+   * Returns when the read is worth another try. Throws where the errors are about other things than locks.
+   * @param tries How often this read has met locks before.
+   */
+  async settle(errors: readonly KeyError[], version: bigint, op: Operation, tries: number): Promise<void> {
     const fresh: LockInfo[] = [];
     const stubborn: LockInfo[] = []; // old stores stop at locks that they were told to read through
     for (const error of errors) {
       if (error.locked === null) throw keyErrorOf(error, op.name);
       for (const lock of locksOf(error.locked)) (this.#knows(lock) ? stubborn : fresh).push(lock);
     }
-    const waits: (number | null)[] = [];
+    const waits: (number | null)[] = tries < LOCK_TRIES_AT_ONCE_MAX ? [] : [Infinity];
     if (stubborn.length > 0) waits.push(await this.#locks.forWrite(stubborn, op));
     if (fresh.length > 0) {
       const { passed, committed, waitMs } = await this.#locks.forRead(fresh, version, op);

@@ -33,10 +33,10 @@ export async function readOne(
 }
 
 async function get(view: View, key: Uint8Array, op: Operation): Promise<Uint8Array | null> {
-  while (true) {
+  for (let tries = 0;; tries++) {
     const found = await tryGet(view, key, op);
     if (!isLocked(found)) return found;
-    await view.locks.settle([found.error], view.version, op);
+    await view.locks.settle([found.error], view.version, op, tries);
   }
 }
 
@@ -74,7 +74,7 @@ export async function readMany(
     bytesOf: (key: Uint8Array) => key.length,
   };
   await eachBatch(sorted, grouping, async ({ region, items }, op) => {
-    while (true) {
+    for (let tries = 0;; tries++) {
       const options = { op, timeoutMs: POINT_CALL_MS, context: locks.context };
       const reply = await core.regions.send(region, Kv.batchGet, { keys: items, version }, options);
       if (reply === null) return false;
@@ -84,7 +84,7 @@ export async function readMany(
         }
         return true;
       }
-      await locks.settle([reply.error], version, op);
+      await locks.settle([reply.error], version, op, tries);
     }
   });
   if (!core.safePoint.isYoung(version)) await core.safePoint.check(version, op);
@@ -96,8 +96,8 @@ export async function settlePairs(view: View, pairs: KvPair[], op: Operation): P
   const absent = new Set<KvPair>();
   let locked = pairs.filter((pair) => pair.error !== null);
   if (locked.length === 0) return pairs;
-  while (locked.length > 0) {
-    await view.locks.settle(locked.map(({ error }) => error as KeyError), view.version, op);
+  for (let tries = 0; locked.length > 0; tries++) {
+    await view.locks.settle(locked.map(({ error }) => error as KeyError), view.version, op, tries);
     await inParallel(locked, BATCHES_AT_ONCE_MAX, async (pair) => {
       if (pair.key.length === 0) pair.key = pair.error?.locked?.key ?? pair.key;
       const found = await tryGet(view, pair.key, op.fork());

@@ -121,7 +121,7 @@ async function fetchPairs(
   { limit, keysOnly, op }: FetchOptions,
 ): Promise<KvPair[] | null> {
   const { core, version, locks } = view;
-  while (true) {
+  for (let tries = 0;; tries++) {
     const options = { op, timeoutMs: SCAN_CALL_MS, context: locks.context };
     const reply = await core.regions.send(
       region,
@@ -136,7 +136,7 @@ async function fetchPairs(
       }
       return reply.pairs;
     }
-    await locks.settle([reply.error], version, op);
+    await locks.settle([reply.error], version, op, tries);
   }
 }
 

@@ -3,7 +3,16 @@ import assert from "node:assert/strict";
 import { connect } from "../../lib/tikv/client.ts";
 import { TS_MAX } from "../../lib/tikv/transaction_time.ts";
 import { waitFor } from "../parts/wait.ts";
-import { bytes, leaveLocks, lockedKeys, shown, type Stage, stage, text } from "./transactions_testing.ts";
+import {
+  bytes,
+  fastRuntime,
+  leaveLocks,
+  lockedKeys,
+  shown,
+  type Stage,
+  stage,
+  text,
+} from "./transactions_testing.ts";
 
 Deno.test("a reader passes a living lock without waiting: one status, one more read", async () => {
   await using s = await stage();
@@ -249,3 +258,15 @@ Deno.test("two clients: what one leaves in the middle of a commit the other sett
 async function asked({ cluster }: Stage, times: number): Promise<void> {
   await waitFor(`${times} statuses`, 10_000, () => cluster.calls.of("checkTxnStatus").length >= times);
 }
+
+Deno.test("a store that keeps reporting a lock, though it took the clearing, does not make its reader spin", async () => {
+  await using s = await stage({ runtime: fastRuntime(200) });
+  const startTs = leaveLocks(s.cluster, { puts: { a: "1", b: "1" } });
+  s.cluster.mvcc.commit([bytes("a")], startTs, s.cluster.oracle.next());
+  const lock = { primaryLock: bytes("a"), key: bytes("b"), lockVersion: startTs, lockTtl: 3_000n };
+  s.cluster.intercept("resolveLock", () => ({}), { times: Infinity });
+  s.cluster.intercept("get", () => ({ error: { locked: lock } }), { times: Infinity });
+  s.cluster.calls.clear();
+  await assert.rejects(s.value("b"), { code: "timeout" });
+  assert.ok((s.cluster.calls.counts().get ?? 0) < 40);
+});
