@@ -44,6 +44,11 @@ const BENCHES: readonly Bench[] = [
     about: "from a database row to its event on the bus",
     load: () => import("./capture.ts"),
   },
+  {
+    name: "tikv",
+    about: "the TiKV client beside the official Go client",
+    load: () => import("./tikv.ts"),
+  },
 ];
 const SECONDS = 5;
 const SECONDS_MAX = 3_600;

@@ -8,6 +8,7 @@
  */
 import { type PlacementNode, type PlacementSystem, placer, planMoves } from "../lib/cluster/placement.ts";
 import { type BenchOptions, type Figure, judged, median, type Report } from "./figure.ts";
+import { peakMemoryMb } from "./memory.ts";
 
 const NODES = 1_000;
 const SYSTEMS = 1_000_000;
@@ -53,13 +54,6 @@ function measure(report: Report, zones: number, caseMs: number): void {
 function figure(name: string, value: number, unit: string, goal?: number): Figure {
   const base = { bench: "placement", case: name, value, unit };
   return judged(goal === undefined ? base : { ...base, goal: { value: goal } });
-}
-
-/** Where the system does not tell the peak: what the process has now. */
-async function peakMemoryMb(): Promise<number> {
-  if (Deno.build.os !== "linux") return Deno.memoryUsage().rss / 1e6;
-  const [, kib] = /^VmHWM:\s+(\d+) kB$/m.exec(await Deno.readTextFile("/proc/self/status")) ?? [];
-  return Number(kib) * 1_024 / 1e6;
 }
 
 function fpOf(at: number): string {
