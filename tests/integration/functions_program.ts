@@ -14,6 +14,7 @@ export interface FunctionsProgram extends AsyncDisposable {
   /** The first administrator's token. */
   adminToken(): Promise<string>;
   pid: number;
+  dataFolder: string;
   /** SIGTERM; its exit code. */
   stop(): Promise<number>;
   /** SIGKILL. */
@@ -48,6 +49,7 @@ export async function startFunctions(options: FunctionsOptions = {}): Promise<Fu
     return {
       url,
       pid: child.pid,
+      dataFolder: `${folder.path}/data`,
       log: () => log,
       adminToken: async () => (await Deno.readTextFile(`${folder.path}/data/admin.token`)).trim(),
       stop: () => ended ?? end("SIGTERM"),
