@@ -2,6 +2,7 @@
  * One process's way to the bus: the real in-process broker behind a network that loses, doubles, delays and cuts off.
  *
  * B1. Core messages may be lost, doubled and overtaken; durable ones are kept, but acks and answers may be lost.
+ * B2. While it is cut off nothing of it gets there: no message, no answer, no ack, nak or term.
  */
 import type { Bus, DurableMessage, Message, Subscription } from "../../lib/bus/bus.ts";
 import type { Broker } from "../../lib/bus/in_process.ts";
@@ -40,6 +41,8 @@ export function simBus(life: Life, { broker, brokerScope, faults, probe }: BusWa
     site("lost-ack"),
   ];
   const legMs = () => 1 + random.below(isHeld() ? HELD_MS_MAX : LATENCY_MS_MAX);
+  /** B2. */
+  const passes = () => !life.isDead() && !life.isCut("bus");
   const unavailable = (action: string) => new SalarError("unavailable", `${action}: the bus does not answer`);
 
   /** Runs `send` where the broker is, and gives back what comes of it; `unavailable` while either way is cut. */
@@ -99,7 +102,7 @@ export function simBus(life: Life, { broker, brokerScope, faults, probe }: BusWa
         handler({
           ...message,
           respond: (reply) => {
-            if (!life.isDead() && !life.isCut("bus")) message.respond(reply);
+            if (passes()) message.respond(reply);
           },
         })
       );
@@ -131,6 +134,15 @@ export function simBus(life: Life, { broker, brokerScope, faults, probe }: BusWa
             isUnacked() || life.isCut("bus")
               ? Promise.resolve()
               : there("Cannot ack", () => message.ack()).catch(() => {}),
+          nak(delayMs) {
+            if (passes()) message.nak(delayMs);
+          },
+          term(reason) {
+            if (passes()) message.term(reason);
+          },
+          working() {
+            if (passes()) message.working();
+          },
         });
       });
       return heard(await life.hear(own.consume(scope, options, deliver)));
