@@ -69,7 +69,7 @@ export function keyAfter(key: Uint8Array): Uint8Array {
 
 /** A key as a string of one character a byte: strings of this form sort as their keys do, and serve in maps. */
 export function keyText(key: Uint8Array): string {
-  return String.fromCharCode(...key);
+  return Reflect.apply(String.fromCharCode, null, key); // to spread it would make an object for every byte
 }
 
 /** For messages; a long key is cut. */
