@@ -11,12 +11,12 @@ import type { Plan } from "./commit_plan.ts";
 import { TikvError } from "./errors.ts";
 import { type Batch, groupByRegion, type Grouping, regroup } from "./grouping.ts";
 import { sameKey } from "./keys.ts";
-import { COMMIT_PUSH_MS_MAX, POINT_CALL_MS, SERVER_EXECUTION_MS } from "./limits.ts";
+import { COMMIT_PUSH_MS_MAX, POINT_CALL_MS, REFUSALS_MAX, SERVER_EXECUTION_MS } from "./limits.ts";
 import { CommitRole } from "./messages_kv.ts";
 import { Kv } from "./methods.ts";
 import type { Operation } from "./operation.ts";
 import type { Fate } from "./rpc.ts";
-import { keyErrorOf } from "./transaction_error.ts";
+import { isUnexplained, keyErrorOf } from "./transaction_error.ts";
 import { physicalMs } from "./transaction_time.ts";
 
 export interface PrimaryCommitted {
@@ -65,7 +65,8 @@ async function commitUntilAnswered(
     const context = { maxExecutionDurationMs: BigInt(SERVER_EXECUTION_MS) };
     const options = { op, timeoutMs: POINT_CALL_MS, fate, again: tries > 0, context };
     const reply = await regions.send(batch.region, Kv.commit, request, options);
-    if (reply === null) {
+    const refused = reply?.error && isUnexplained(reply.error) && batch.regrouped < REFUSALS_MAX;
+    if (reply === null || refused) {
       const parts = splitOff(await regroup(batch, grouping), plan.primary);
       batch = parts.batch;
       rest = [...rest, ...parts.rest];

@@ -4,11 +4,11 @@ import type { Plan } from "./commit_plan.ts";
 import { TikvError } from "./errors.ts";
 import { eachBatch } from "./grouping.ts";
 import { hex, sameKey } from "./keys.ts";
-import { BUDGET_MS, POINT_CALL_MS, SERVER_EXECUTION_MS } from "./limits.ts";
-import { CommitRole } from "./messages_kv.ts";
+import { BUDGET_MS, POINT_CALL_MS, REFUSALS_MAX, SERVER_EXECUTION_MS } from "./limits.ts";
+import { CommitRole, type KeyError } from "./messages_kv.ts";
 import { Kv } from "./methods.ts";
 import type { Operation } from "./operation.ts";
-import { keyErrorOf } from "./transaction_error.ts";
+import { isUnexplained, keyErrorOf } from "./transaction_error.ts";
 
 /** Commits keys of a transaction that is committed. Where this fails, readers finish it. */
 export function commitRest(
@@ -31,6 +31,7 @@ export function commitRest(
         useAsyncCommit: async,
       };
       const reply = await core.regions.send(region, Kv.commit, request, optionsOf(op, regrouped));
+      if (reply?.error && isUnexplained(reply.error)) return againOrThrow(reply.error, op, regrouped);
       if (reply?.error) {
         const refused = keyErrorOf(reply.error, `${op.name} of transaction ${plan.startTs}`);
         const error = new TikvError(
@@ -59,11 +60,17 @@ export function rollBack(core: Core, plan: Plan): void {
       await eachBatch(keys, keysOf(core, op), async ({ region, items, regrouped }, op) => {
         const request = { startVersion: plan.startTs, keys: items };
         const reply = await core.regions.send(region, Kv.batchRollback, request, optionsOf(op, regrouped));
-        if (reply?.error) throw keyErrorOf(reply.error, `${op.name} of transaction ${plan.startTs}`);
+        if (reply?.error) return againOrThrow(reply.error, op, regrouped);
         return reply !== null;
       });
     }
   });
+}
+
+/** False, to group the batch again after a wait; but only where that may help, and not for ever. */
+function againOrThrow(error: KeyError, op: Operation, regrouped: number): false {
+  if (isUnexplained(error) && regrouped < REFUSALS_MAX) return false;
+  throw keyErrorOf(error, op.name);
 }
 
 /** Then nobody knows whether the transaction is committed, and it must be left as it is. */

@@ -4,8 +4,8 @@
  * Source: client-go tikv/safepoint.go.
  */
 import { TikvError } from "./errors.ts";
-import { SAFE_POINT_REFRESH_MS } from "./limits.ts";
-import type { Operation } from "./operation.ts";
+import { BUDGET_MS, SAFE_POINT_REFRESH_MS } from "./limits.ts";
+import { Operation } from "./operation.ts";
 import type { Placement } from "./rpc.ts";
 import type { Runtime } from "./runtime.ts";
 import { physicalMs, TS_MAX } from "./transaction_time.ts";
@@ -15,6 +15,8 @@ export class SafePoint {
   readonly #runtime: Runtime;
   #known = 0n;
   #readAtMs = -Infinity;
+  /** One look for all who need it; a caller who gives up does not end it for the others. */
+  #reading: Promise<void> | null = null;
 
   constructor(placement: Placement, runtime: Runtime) {
     this.#placement = placement;
@@ -30,10 +32,8 @@ export class SafePoint {
   /** Throws `too-old`. */
   async check(version: bigint, op: Operation): Promise<void> {
     if (this.isYoung(version)) return;
-    const nowMs = this.#runtime.nowMs();
-    if (nowMs - this.#readAtMs >= SAFE_POINT_REFRESH_MS) {
-      this.#known = await this.#placement.safePoint(op);
-      this.#readAtMs = nowMs;
+    if (this.#runtime.nowMs() - this.#readAtMs >= SAFE_POINT_REFRESH_MS) {
+      await op.until(this.#reading ??= this.#read().finally(() => this.#reading = null));
     }
     if (version >= this.#known) return;
     throw new TikvError(
@@ -41,5 +41,12 @@ export class SafePoint {
       `${op.name}: snapshot ${version} is older than the safe point ${this.#known}, its versions may be gone; ` +
         "read from a new snapshot, or hold the safe point back beforehand",
     );
+  }
+  async #read(): Promise<void> {
+    const runtime = this.#runtime;
+    const askedAtMs = runtime.nowMs();
+    const op = new Operation({ name: "read safe point", budgetMs: BUDGET_MS.timestamp, runtime });
+    this.#known = await this.#placement.safePoint(op);
+    this.#readAtMs = askedAtMs;
   }
 }

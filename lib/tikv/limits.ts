@@ -91,6 +91,8 @@ export const BACKGROUND_TASKS_MAX = 1_024;
 export const STATUS_CHECKS_AT_ONCE_MAX = 16;
 /** A request meets locks so often and goes on at once where they could be cleared; after that it waits each time. */
 export const LOCK_TRIES_AT_ONCE_MAX = 8;
+/** A store that refuses to end a transaction, and does not say why, is asked so often again. */
+export const REFUSALS_MAX = 8;
 /** Locks that one snapshot remembers having passed; a forgotten one is only looked into again. */
 export const PASSED_LOCKS_MAX = 1_024;
 /** A heartbeat makes the lock live for this long from its sending on, and gives up after so many failures. */

@@ -5,13 +5,13 @@
  * is cleared key by key, which spares that scan.
  */
 import { eachBatch, sendToKey, sortedKeys } from "./grouping.ts";
-import { LITE_RESOLVE_KEYS, POINT_CALL_MS } from "./limits.ts";
+import { LITE_RESOLVE_KEYS, POINT_CALL_MS, REFUSALS_MAX } from "./limits.ts";
 import type { Settled } from "./locks_statuses.ts";
 import type { LockInfo } from "./messages_kv.ts";
 import { Kv } from "./methods.ts";
 import type { Operation } from "./operation.ts";
 import type { Regions } from "./rpc.ts";
-import { keyErrorOf } from "./transaction_error.ts";
+import { isUnexplained, keyErrorOf } from "./transaction_error.ts";
 import { TS_MAX } from "./transaction_time.ts";
 
 /** A transaction, and where locks of it are known to be. */
@@ -32,9 +32,10 @@ export async function clear(regions: Regions, leftover: Leftover, op: Operation)
   const { startTs, commitTs, keys, regionsOf } = leftover;
   const head = { startVersion: startTs, commitVersion: commitTs };
   const grouping = { regions, op, keyOf: (key: Uint8Array) => key, bytesOf: (key: Uint8Array) => key.length };
-  await eachBatch(sortedKeys(keys), grouping, async ({ region, items }, op) => {
+  await eachBatch(sortedKeys(keys), grouping, async ({ region, items, regrouped }, op) => {
     const options = { op, timeoutMs: POINT_CALL_MS };
     const reply = await regions.send(region, Kv.resolveLock, { ...head, keys: items }, options);
+    if (reply?.error && isUnexplained(reply.error) && regrouped < REFUSALS_MAX) return false;
     if (reply?.error) throw keyErrorOf(reply.error, op.name);
     return reply !== null;
   });

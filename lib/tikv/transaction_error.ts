@@ -9,6 +9,15 @@ export function locksOf(lock: LockInfo): LockInfo[] {
   return lock.sharedLockInfos.map((holder) => ({ ...holder, sharedLockInfos: [] }));
 }
 
+/**
+ * A refusal that is about no key: the store was busy with its region, say, and told so as an error of a key. It is
+ * worth asking again; a lost lock and all else that is final has a field of its own, `retryable` at least.
+ */
+export function isUnexplained(error: KeyError): boolean {
+  const { abort, ...explained } = error;
+  return abort !== "" && Object.values(explained).every((field) => field === null || field === "");
+}
+
 /** @param action For the message: `prewrite`, `commit of "61"`. */
 export function keyErrorOf(error: KeyError, action: string): TikvError {
   // The specific fields first: a conflict and a lost lock fill `retryable` as well.

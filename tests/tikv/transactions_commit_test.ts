@@ -345,6 +345,30 @@ Deno.test("secondaries that were taken back after their primary committed are da
   assert.equal(s.warnings.length, 1);
 });
 
+Deno.test("a store that refuses to end a transaction without a reason is asked again, and reports no damage", async () => {
+  await using s = await stage(twoPhase);
+  s.cluster.topology.split(bytes("m"));
+  const refusal = { error: { abort: "proposal dropped" } };
+  s.cluster.intercept("commit", () => refusal, { times: 2 });
+  s.cluster.intercept("commit", () => refusal, { after: 1 });
+  await s.put({ a: "1", z: "1" });
+  await s.settled();
+  assert.deepEqual([lockedKeys(s.cluster), s.corrupt, s.warnings], [[], [], []]);
+
+  s.cluster.intercept("batchRollback", () => refusal);
+  const tx = putting(s, { a: "2", z: "2" });
+  await tx.startTs;
+  await s.put({ z: "3" });
+  await assert.rejects(tx.commit(), { code: "conflict" });
+  await s.settled();
+  assert.deepEqual([lockedKeys(s.cluster), s.warnings], [[], []]);
+
+  s.cluster.intercept("commit", () => refusal, { times: Infinity });
+  await assert.rejects(putting(s, { a: "4" }).commit(), { code: "aborted", retry: true });
+  await s.settled();
+  assert.deepEqual([await s.value("a"), lockedKeys(s.cluster)], ["1", []]);
+});
+
 Deno.test("a writer waits for a living lock and goes on when it is let go; a younger one it yields to at once", async () => {
   await using s = await stage();
   const older = leaveLocks(s.cluster, { puts: { a: "theirs" }, ttlMs: 20_000 });
