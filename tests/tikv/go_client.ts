@@ -154,19 +154,20 @@ export function startClient({ name, command, args }: ClientProgram): GoClient {
   const input = child.stdin.getWriter();
   let log = "";
   let lastId = 0;
+  let end: SalarError | null = null;
 
   const logged = eachChunk(child.stderr, (text) => log = (log + text).slice(-LOG_CHARS_MAX));
   const replied = eachLine(child.stdout, (line) => settle(open, JSON.parse(line)));
   const ended = Promise.all([replied, logged, child.status]).then(([, , status]) => {
     const how = status.signal ?? `code ${status.code}`;
-    for (const { reject } of open.values()) {
-      reject(new SalarError("unavailable", `Cannot ask ${name}: it ended by ${how}\n${tail(log)}`));
-    }
+    end = new SalarError("unavailable", `Cannot ask ${name}: it ended by ${how}\n${tail(log)}`);
+    for (const { reject } of open.values()) reject(end);
     open.clear();
     return status;
   });
 
   async function ask<T>(op: string, fields: object, onTransfer: Open["onTransfer"] = null): Promise<T> {
+    if (end) throw end;
     const id = ++lastId;
     const reply = new Promise<unknown>((resolve, reject) => open.set(id, { resolve, reject, onTransfer }));
     const line = JSON.stringify({ id, op, ...fields }, toWire);
