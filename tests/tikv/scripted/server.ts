@@ -167,6 +167,8 @@ class Exchange {
   #parts: Uint8Array[] = [];
   #held = 0;
   #responded = false;
+  /** Told by us: the stream itself may know of it later. */
+  #ended = false;
   #trailers: Record<string, string> = {};
 
   constructor(stream: ServerHttp2Stream) {
@@ -191,7 +193,7 @@ class Exchange {
   }
 
   send(message: Uint8Array): void {
-    if (this.#stream.closed || this.#stream.destroyed) return;
+    if (this.#ended || this.#stream.closed || this.#stream.destroyed) return;
     this.#respond();
     const frame = new Uint8Array(PREFIX + message.length);
     new DataView(frame.buffer).setUint32(1, message.length);
@@ -201,7 +203,8 @@ class Exchange {
 
   /** Ends with a status; before any message that is a reply of trailers only. */
   finish(status: number, text = ""): void {
-    if (this.#stream.closed || this.#stream.destroyed) return;
+    if (this.#ended || this.#stream.closed || this.#stream.destroyed) return;
+    this.#ended = true;
     this.#trailers = { "grpc-status": String(status), "grpc-message": encodeURIComponent(text) };
     if (this.#responded) return void this.#stream.end();
     const headers = { ":status": 200, "content-type": "application/grpc", ...this.#trailers };
@@ -209,8 +212,9 @@ class Exchange {
   }
 
   fail({ kind, status, text }: Fault): void {
-    if (kind === "status") this.finish(status, text);
-    else if (kind === "broken-stream") this.#stream.close(2);
+    if (kind === "status") return this.finish(status, text);
+    this.#ended ||= kind !== "silence";
+    if (kind === "broken-stream") this.#stream.close(2);
     else if (kind === "closed-connection") this.#stream.session?.destroy();
   }
 
