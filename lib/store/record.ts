@@ -10,7 +10,9 @@ import { STORE_PAGE_ENTRIES } from "../limits.ts";
 import { type Entry, prefixRange, type Read, type ScanOptions, type Write } from "./store.ts";
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder("utf-8", { fatal: true });
+const decoder = new TextDecoder();
+/** Takes six times as long, so it is asked only about text with a sign that something was replaced. */
+const strictDecoder = new TextDecoder("utf-8", { fatal: true });
 
 export interface Records<T, At extends readonly unknown[]> {
   /** Null when there is none. @throws {SalarError} `bad-record` */
@@ -72,9 +74,10 @@ export function toBytes(value: unknown): Uint8Array {
   return encoder.encode(JSON.stringify(value));
 }
 
-/** Text kept as a plain value: ids in look-up keys. */
+/** Text kept as a plain value: ids in look-up keys. Throws where the bytes are not UTF-8. */
 export function toText(bytes: Uint8Array): string {
-  return decoder.decode(bytes);
+  const text = decoder.decode(bytes);
+  return text.includes("\ufffd") ? strictDecoder.decode(bytes) : text;
 }
 
 /** The value of a key that is an index entry only. */
@@ -83,7 +86,7 @@ export const EMPTY = new Uint8Array(0);
 function parse<T>(schema: z.ZodType<T>, key: string, bytes: Uint8Array): T {
   let json: unknown;
   try {
-    json = JSON.parse(decoder.decode(bytes));
+    json = JSON.parse(toText(bytes));
   } catch (cause) {
     throw new SalarError("bad-record", `Cannot read record "${key}": it is not JSON`, { cause });
   }

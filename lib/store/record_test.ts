@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { z } from "zod";
 import { isSalarError } from "../errors.ts";
 import { realScope } from "../mesh/real_scope.ts";
-import { entries, records } from "./record.ts";
+import { entries, records, toText } from "./record.ts";
 import { openSqliteStore } from "./sqlite.ts";
 
 const scope = realScope({ name: "record test" });
@@ -44,6 +44,15 @@ Deno.test("records() names the key and the field of a value that does not match"
     });
   }
   await store.close();
+});
+
+Deno.test("toText() takes any text, that of a replacement character too, and throws for what is no UTF-8", () => {
+  for (const text of ["", "zürich", "a \ufffd b", "\u{1f98e}"]) {
+    assert.equal(toText(new TextEncoder().encode(text)), text);
+  }
+  for (const bytes of [[0xff], [0x61, 0xc3], [0xed, 0xa0, 0x80]]) {
+    assert.throws(() => toText(new Uint8Array(bytes)), TypeError);
+  }
 });
 
 Deno.test("entries() goes on over pages, exactly at their end too", async () => {

@@ -2,8 +2,8 @@
  * Rules that a run breaks on purpose, to see that the checks find it. Each stands for a bug that somebody could write.
  *
  * | name               | what is wrong                                              | found by  |
- * | forgotten-lock     | nobody locks what it only reads                            | I2-I5, E1 |
- * | lost-update        | commits do not look at what changed since their snapshot   | I3        |
+ * | forgotten-lock     | nobody locks what it only reads                            | I2        |
+ * | lost-update        | commits do not look at what changed since their snapshot   | I1, I3, I6 |
  * | lost-work          | a system that waits for a node is not in the work index    | E2        |
  * | lost-outbox        | now and then a directive is not written with its decision  | I6        |
  * | stuck-epoch        | a new directive does not raise the system's epoch          | I5        |
