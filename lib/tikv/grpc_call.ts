@@ -95,7 +95,7 @@ export function openCall(
       });
     } catch (error) {
       if (!(error instanceof TikvError)) throw error;
-      finish(error);
+      finish(new TikvError(error.code, `call ${path} at ${address}: ${error.message}`, { cause: error }));
     }
   });
   stream.on("end", () => {
