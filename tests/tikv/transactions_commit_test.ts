@@ -218,7 +218,7 @@ Deno.test("a commit whose answer stays lost is undetermined, and its outcome is 
   const cases = [[{}, "prewrite"], [asyncOnly, "prewrite"], [twoPhase, "commit"]] as const;
   for (const [options, method] of cases) {
     for (const executed of [true, false]) {
-      await using s = await stage({ ...options, runtime: fastRuntime(20) });
+      await using s = await stage({ ...options, runtime: fastRuntime(5) });
       const abort = new AbortController();
       s.cluster.intercept(method, async (_, execute) => {
         if (executed) await execute();
@@ -388,7 +388,7 @@ Deno.test("a writer waits for a living lock and goes on when it is let go; a you
 });
 
 Deno.test("a prewrite that takes long is kept alive by heartbeats", async () => {
-  const runtime = fastRuntime(20);
+  const runtime = fastRuntime(10);
   await using s = await stage({ ...twoPhase, runtime });
   s.cluster.topology.split(bytes("m"));
   const held = Promise.withResolvers<void>();

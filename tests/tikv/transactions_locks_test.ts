@@ -260,7 +260,7 @@ async function asked({ cluster }: Stage, times: number): Promise<void> {
 }
 
 Deno.test("a store that keeps reporting a lock, though it took the clearing, does not make its reader spin", async () => {
-  await using s = await stage({ runtime: fastRuntime(200) });
+  await using s = await stage({ runtime: fastRuntime(10) });
   const startTs = leaveLocks(s.cluster, { puts: { a: "1", b: "1" } });
   s.cluster.mvcc.commit([bytes("a")], startTs, s.cluster.oracle.next());
   const lock = { primaryLock: bytes("a"), key: bytes("b"), lockVersion: startTs, lockTtl: 3_000n };

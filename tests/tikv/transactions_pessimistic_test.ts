@@ -96,7 +96,7 @@ Deno.test("keys written without a lock are checked against the snapshot, as ever
 });
 
 Deno.test("its heartbeat keeps a held key from others until the end, and a dead holder's key is free in time", async () => {
-  await using s = await stage({ runtime: fastRuntime(20) });
+  await using s = await stage({ runtime: fastRuntime(10) });
   const holder = s.client.begin();
   await holder.lockNow(bytes("a"));
   await waitFor("a heartbeat", 5_000, () => (s.cluster.calls.counts().txnHeartBeat ?? 0) > 0);

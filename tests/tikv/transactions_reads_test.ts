@@ -6,7 +6,7 @@ import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from "../../lib/tikv/limits.ts";
 import { timestampAt } from "../../lib/tikv/transaction_time.ts";
 import { waitFor } from "../parts/wait.ts";
 import { ScriptedCluster } from "./scripted/cluster.ts";
-import { bytes, fastRuntime, leaveLocks, lockedKeys, shown, stage, text } from "./transactions_testing.ts";
+import { bytes, leaveLocks, lockedKeys, shown, stage, text } from "./transactions_testing.ts";
 
 const numbered = (count: number) =>
   Object.fromEntries(Array.from({ length: count }, (_, at) => [`k${1_000 + at}`, `${at}`]));
@@ -252,7 +252,7 @@ Deno.test("keyspaces do not see each other, in reads, scans of either kind, lock
 
 Deno.test("a client without a keyspace is refused by a server that has only those, with its reason", async () => {
   await using cluster = await ScriptedCluster.start({ apiVersion: 2 });
-  await using client = await connect({ pd: cluster.addresses, runtime: fastRuntime(50) });
+  await using client = await connect({ pd: cluster.addresses });
   await assert.rejects(client.latest(bytes("a")), { code: "unsupported", message: /keyspace/ });
 });
 

@@ -122,7 +122,10 @@ export async function shown(entries: AsyncIterable<Entry>): Promise<string[]> {
   return all;
 }
 
-/** Time that runs faster, so that no test sleeps through a time to live. */
+/**
+ * Time that runs faster, so that no test sleeps through a time to live. Deadlines of calls run faster as well: more
+ * than tenfold, and a busy machine misses them.
+ */
 export function fastRuntime(times: number): Runtime & { skip(ms: number): void } {
   const real = createRuntime();
   let skippedMs = 0;
