@@ -136,6 +136,7 @@ class Sender implements Regions {
         return true;
       case "ask leader":
         if (step.leader === null || choices.lead(step.leader.id)) return true;
+        this.#stores.doubtAddress(this.#stores.record(step.leader.storeId));
         choices.leave();
         await op.wait("scheduling", `${cause}, whose store cannot be reached`);
         return true;

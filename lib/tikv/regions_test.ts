@@ -627,6 +627,21 @@ Deno.test("a store that comes back is asked again, at its new address if it move
   assert.deepEqual(rig.wire.disconnected, [address(1)]);
 });
 
+Deno.test("a store that moved while it could not be reached is found when others say that it leads", async () => {
+  using rig = new Rig();
+  await rig.send();
+  rig.wire.down.add(address(1));
+  for (const other of [2n, 3n]) {
+    rig.wire.on(address(other), Kv.get, () => ({ regionError: { notLeader: { leader: peerOf(5n, 1n) } } }));
+  }
+  rig.wire.on("moved:20160", StoreMethods.health, () => ({ status: 1 }));
+  rig.wire.on("moved:20160", Kv.get, () => ({ value: key("moved") }));
+  const startMs = rig.runtime.nowMs();
+  rig.runtime.sleep(500).then(() => rig.stores.set(1n, storeMessage(1n, { address: "moved:20160" })));
+  assert.deepEqual((await rig.get()).value, key("moved"));
+  assert.ok(rig.runtime.nowMs() - startMs < 10_000, "long before its address is read in any case");
+});
+
 Deno.test("the address of an unreachable store is read at once and then every 30 seconds", async () => {
   using rig = new Rig();
   rig.layout = () => pdRegion("", "", { stores: [1n] });

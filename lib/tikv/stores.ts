@@ -2,7 +2,8 @@
  * Stores: where each listens, and whether it can be reached.
  *
  * S1. A store is unreachable once its health check fails, and stays so until one succeeds; meanwhile it is checked
- *     every second and its address read anew, at first at once.
+ *     every second and its address read anew, at first at once, then every half minute, and whenever a living
+ *     store says that it leads: so it runs, and elsewhere.
  * S2. `failures` rises whenever a store becomes unreachable: whoever remembers something of the store under an older
  *     count looks it up again.
  * S3. A store that the placement driver has buried, or that holds no keys of ours (TiFlash), is not usable: never
@@ -29,6 +30,8 @@ export interface StoreRecord {
   usable: boolean;
   liveness: Liveness;
   failures: number;
+  /** When its address was last read because it was unreachable. */
+  addressReadAtMs: number;
   /** Until when it is the last choice, since it said that it is busy. */
   busyUntilMs: number;
   loading: Promise<void> | null;
@@ -60,6 +63,7 @@ export class Stores {
         usable: true,
         liveness: "reachable",
         failures: 0,
+        addressReadAtMs: -Infinity,
         busyUntilMs: -Infinity,
         loading: null,
         checking: null,
@@ -81,6 +85,11 @@ export class Stores {
     const liveness = await store.checking;
     this.#found(store, liveness);
     return liveness;
+  }
+
+  /** After a living store said that this one, though it is unreachable, leads: see S1. */
+  doubtAddress(store: StoreRecord): void {
+    store.addressReadAtMs = -Infinity;
   }
 
   /** After another store answered at its address. */
@@ -129,10 +138,10 @@ export class Stores {
 
   async #watch(store: StoreRecord): Promise<void> {
     const { runtime, signal } = this.#options;
-    let readAtMs = -Infinity;
+    store.addressReadAtMs = -Infinity;
     while (!signal.aborted) {
-      if (runtime.nowMs() - readAtMs >= STORE_ADDRESS_REFRESH_MS) {
-        readAtMs = runtime.nowMs();
+      if (runtime.nowMs() - store.addressReadAtMs >= STORE_ADDRESS_REFRESH_MS) {
+        store.addressReadAtMs = runtime.nowMs();
         await this.#load(store).catch(() => {}); // the placement driver may be away too: next time
       }
       store.liveness = store.usable ? await this.#health(store) : "unknown";

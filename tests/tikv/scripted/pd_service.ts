@@ -4,7 +4,7 @@
  * D1. Members that do not lead answer GetMembers and nothing else; a wrong cluster id is refused.
  * Source: pd server/grpc_service.go, server/gc_service.go.
  */
-import { compareKeys, decodeKey } from "../../../lib/tikv/keys.ts";
+import { compareKeys, decodeKey, inRange } from "../../../lib/tikv/keys.ts";
 import { StoreState } from "../../../lib/tikv/messages_meta.ts";
 import { KeyspaceState, PdErrorType } from "../../../lib/tikv/messages_pd.ts";
 import type { Pd } from "../../../lib/tikv/methods.ts";
@@ -100,10 +100,13 @@ export function pdService({ member, state, topology, oracle }: PdServiceOptions)
       return { header: header(), count: request.count, timestamp: { physical, logical } };
     }),
 
-    getRegion: led(({ regionKey }: Request<"getRegion">) => {
-      const key = rawKey(regionKey);
-      return regionReply(topology.placed.find((region) => covers(region, key)));
-    }),
+    // As PD does, which takes any bytes for a key, also those that no raw key has.
+    getRegion: led(({ regionKey }: Request<"getRegion">) =>
+      regionReply(topology.placed.find((region) => {
+        const { startKey, endKey } = metaRegion(region);
+        return inRange(regionKey, startKey, endKey);
+      }))
+    ),
 
     getPrevRegion: led(({ regionKey }: Request<"getPrevRegion">) => {
       const key = rawKey(regionKey);
