@@ -29,7 +29,10 @@ const poll = route({
   method: "GET",
   path: "/poll",
   waits: true,
-  run: async ({ scope }) => done(void await scope.sleep(25_000)),
+  async run({ scope, log }) {
+    log.info("poll waits");
+    return done(void await scope.sleep(25_000));
+  },
 });
 
 const hang = route({
@@ -37,7 +40,10 @@ const hang = route({
   name: "hang",
   method: "GET",
   path: "/hang",
-  run: async ({ scope }) => done(void await scope.sleep(25_000)),
+  async run({ scope, log }) {
+    log.info("request hangs");
+    return done(void await scope.sleep(25_000));
+  },
 });
 
 const functions: MeshFunction[] = [

@@ -3,7 +3,10 @@ import assert from "node:assert/strict";
 import { realScope } from "../../lib/mesh/real_scope.ts";
 import { openSqliteStore } from "../../lib/store/sqlite.ts";
 import { prefixRange } from "../../lib/store/store.ts";
+import { waitFor } from "../parts/wait.ts";
 import { type Child, startChild } from "./mesh_process.ts";
+
+const SEEN_MS = 10_000;
 
 /** Runs `test` against a child of its own, which is gone afterwards in any case. */
 async function withChild(test: (child: Child & { path: string }) => Promise<void>): Promise<void> {
@@ -47,7 +50,7 @@ Deno.test("a drain under load does and answers exactly what it accepted, and end
       const loads = Array.from({ length: 30 }, (_, at) => load(url, `c${at}`, answered));
       while (answered.size < 100 * (round + 1)) await new Promise((resolve) => setTimeout(resolve, 5));
       const poll = fetch(`${url}/poll`);
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      await waitFor("the poll to wait", SEEN_MS, () => text().includes("poll waits"));
       process.kill("SIGTERM");
       const polled = await poll;
       assert.deepEqual([polled.status, polled.headers.get("retry-after")], [503, "0"]);
@@ -64,12 +67,9 @@ for (const [signal, code] of [["SIGTERM", 143], ["SIGINT", 130]] as const) {
   Deno.test(`a second ${signal} ends a drain that waits, with code ${code}`, async () => {
     await withChild(async ({ url, process, text }) => {
       const hanging = fetch(`${url}/hang`).then((response) => response.body?.cancel(), () => {});
-      await new Promise((resolve) => setTimeout(resolve, 100));
+      await waitFor("the request to hang", SEEN_MS, () => text().includes("request hangs"));
       process.kill(signal);
-      const heardBy = Date.now() + 5_000;
-      while (!text().includes('"ending"') && Date.now() < heardBy) {
-        await new Promise((resolve) => setTimeout(resolve, 5));
-      }
+      await waitFor("the drain to begin", SEEN_MS, () => text().includes('"ending"'));
       process.kill(signal);
       assert.equal((await process.status).code, code);
       await hanging;
