@@ -16,6 +16,7 @@ import {
   until,
 } from "./testing.ts";
 import { TestingClock } from "./testing_clock.ts";
+import { createTrust } from "./trust.ts";
 import { toDelivery } from "./work.ts";
 
 const STREAM = { name: "TEST", subjects: ["test.stream.*"], ageMsMax: 3_600_000, bytesMax: 4 * 1024 * 1024 };
@@ -274,6 +275,38 @@ Deno.test("a batch runs when full or after its wait; what is refused does not sp
   const ending = rig.end();
   await clock.advance(1_000);
   await ending;
+});
+
+Deno.test("a sender whose record is damaged spoils its own message of a batch, and no other", async () => {
+  await withRig(async (rig) => {
+    const seen: number[] = [];
+    const beats = batchHandler({
+      name: "beats",
+      subject: "salar.node.*.beat",
+      input: Input,
+      signedBy: { role: "node", kind: "node.beat" },
+      batch: { sizeMax: 2, waitMs: 10_000 },
+      run(_context, inputs) {
+        seen.push(...inputs.map(({ input }) => input.n));
+        return Promise.resolve(done());
+      },
+    });
+    const trust = createTrust({
+      authenticate: () => Promise.resolve(null),
+      identify: (_context, fps) =>
+        fps.includes(strangerKey.fp)
+          ? Promise.reject(new SalarError("bad-record", "Cannot read a node"))
+          : Promise.resolve(fps.map(() => ({ spki: nodeKey.spki, role: "node" }))),
+    });
+    await rig.start([meshFunction({ handlers: [beats] })], { trust });
+    for (const [n, key] of [strangerKey, nodeKey].entries()) {
+      const beat = statement(rig.scope, "node.beat", { n }, { key });
+      await rig.bus.publish(rig.scope, `salar.node.${key.fp}.beat`, beat);
+    }
+    await until(() => seen.length > 0);
+    assert.deepEqual(seen, [1]);
+    assert.equal(rig.lines.filter((line) => JSON.stringify(line).includes("bad-record")).length, 1);
+  });
 });
 
 Deno.test("a batch handler that lags holds back the bus, and a drain runs all that was taken", async () => {

@@ -5,7 +5,7 @@
  * S2. A stored message is judged by the clock at which the stream took it: it may wait there longer than its `exp`.
  * S3. `Subscriptions.drain` ends the intake and waits for what runs; nothing that was taken is dropped.
  */
-import { SalarError } from "../errors.ts";
+import { isSalarError, SalarError } from "../errors.ts";
 import { BUS_ACK_WAIT_MS } from "../limits.ts";
 import type { DurableMessage, Message, Subscription } from "../bus/bus.ts";
 import { isFingerprint } from "../secure/keys.ts";
@@ -125,10 +125,13 @@ async function met(
   messages: readonly Message[],
 ): Promise<void> {
   if (handler.signedBy === undefined) return;
-  await trust.meet(
-    context,
-    messages.map(({ subject }) => subject.split(".")[FP_TOKEN] ?? "").filter(isFingerprint),
-  );
+  const senders = messages.map(({ subject }) => subject.split(".")[FP_TOKEN] ?? "").filter(isFingerprint);
+  try {
+    await trust.meet(context, senders);
+  } catch (error) {
+    // One of them is damaged: each is then looked up by itself, and only that one's messages fail.
+    if (!isSalarError(error, "bad-record")) throw error;
+  }
 }
 
 /** S1. The input and its delivery, once sender and shape are proven. */
