@@ -1,8 +1,8 @@
 /**
  * The TiKV client beside the official Go client: the same work on the same servers, in turns.
  *
- * Real PD and three unistores on this machine, keys of 14 bytes, values of 128. Each operation is a new transaction,
- * as in the Go client's own use, so a get is a timestamp and a read. Writes are compared in the same way to commit on
+ * Real PD and three unistores on this machine, or the cluster of `TIKV_PD`, where keys below `bench/` are left. Keys of
+ * 14 bytes, values of 128; each operation is a new transaction, so a get is a timestamp and a read. Writes are compared in the same way to commit on
  * both sides, for the Go client's default is two phases and ours is one where that is enough.
  * K1. Turns are short and alternate, so that what else the machine does meets both; ratios hold better than values.
  * K2. Of a case's turns the rates are those of all together, the percentiles the median of the turns.
@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 import v8 from "node:v8";
 import { type Client, connect, type ConnectOptions } from "../lib/tikv/client.ts";
 import { type BenchResult, type GoClient, type GoCommit, startGoClient } from "../tests/tikv/go_client.ts";
-import { startTikv } from "../tests/parts/tikv.ts";
+import { anyCluster } from "../tests/tikv/any_cluster.ts";
 import { type BenchOptions, judged, type Measured, median, type Report } from "./figure.ts";
 import type { LongScan } from "./tikv_long_scan.ts";
 import { benchOurs, type Work } from "./tikv_ours.ts";
@@ -55,7 +55,7 @@ const WRITES: Case[] = [
 const BUSY_CALLERS = 64;
 const TICK_MS = 1;
 
-const LONG_PREFIX = "long/";
+const LONG_PREFIX = "bench/long/";
 const LONG_PAIRS = 1_000_000;
 /** Memory is constant when ten times as many pairs need hardly more. */
 const SHORT_PAIRS = LONG_PAIRS / 10;
@@ -63,7 +63,7 @@ const MEMORY_GOAL = 0.8;
 const LOAD = { callers: 8, keysEach: 1_000 };
 
 export async function run(report: Report, { seconds }: BenchOptions): Promise<void> {
-  await using cluster = await startTikv();
+  await using cluster = await anyCluster();
   const [pd = ""] = cluster.pd;
   await using go = await startGoClient(cluster.pd);
   await go.bench({ ...KEYS, bench: "load", callers: 1, seconds });
