@@ -55,7 +55,7 @@ export async function prewrite(core: Core, prewriting: Prewriting): Promise<bigi
   } catch (error) {
     if (begun < batches.length || !phase.mayBeCommitted()) {
       if (phase.mayHaveLocked()) rollBack(core, plan);
-      throw phase.certainFailure() ?? new TikvError(
+      throw phase.certainFailure(error) ?? new TikvError(
         "aborted",
         `prewrite of transaction ${plan.startTs}: given up before all of it was sent`,
         { cause: error },
@@ -101,9 +101,16 @@ class Prewrite {
     return this.#commits && [...this.#failed.values()].every((uncertain) => uncertain);
   }
 
-  /** The first that says for sure that its batch was not written. */
-  certainFailure(): unknown {
-    for (const [error, uncertain] of this.#failed) if (!uncertain) return error;
+  /**
+   * The first that says for sure that its batch was not written. One that was ended by the failure of another says
+   * this for sure as well, and `first` says why.
+   */
+  certainFailure(first: unknown): unknown {
+    for (const [error, uncertain] of this.#failed) {
+      if (uncertain) continue;
+      const followed = this.#stop?.signal.aborted && !this.#with.signal?.aborted && isCancelled(error);
+      return followed ? first : error;
+    }
     return null;
   }
 
@@ -221,6 +228,10 @@ class Prewrite {
 function isRefusal({ conflict }: KeyError, { startTs }: Plan): boolean {
   if (conflict === null) return false;
   return conflict.conflictTs !== startTs || conflict.reason === ConflictReason.selfRolledBack;
+}
+
+function isCancelled(error: unknown): boolean {
+  return error instanceof TikvError && error.code === "cancelled";
 }
 
 function holds({ items }: { items: readonly Intent[] }, primary: Uint8Array): boolean {
