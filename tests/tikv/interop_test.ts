@@ -2,12 +2,12 @@
  * Our client and the official Go client on the same keys of real servers: what a killed client of either kind left
  * is settled by either kind, with one outcome.
  *
- * An async commit is not left for the Go client: it would ask for its secondaries in a batch, and that ends a
- * unistore.
+ * An async commit that got half way is not left for the Go client: where it meets one as a writer, it asks for ever
+ * (pingcap/tidb issue 59494).
  */
 import assert from "node:assert/strict";
 import { connect } from "../../lib/tikv/client.ts";
-import { startTikv, type TikvCluster } from "../parts/tikv.ts";
+import { type AnyCluster, anyCluster } from "./any_cluster.ts";
 import { type GoClient, type LeftKind, startGoClient } from "./go_client.ts";
 import { startOurClient } from "./our_client.ts";
 import { bytes, numbered, text } from "./transactions_testing.ts";
@@ -40,7 +40,7 @@ interface Hand {
 }
 
 Deno.test("what a killed client left is settled by either kind of client, with one outcome", async (t) => {
-  await using cluster = await startTikv();
+  await using cluster = await anyCluster();
   const corrupt: string[] = [];
   await using client = await connect({
     pd: cluster.pd,
@@ -65,7 +65,7 @@ Deno.test("what a killed client left is settled by either kind of client, with o
 
   for (const [kind, count, outcome] of LEFT) {
     for (const settler of SIDES) {
-      if (settler === "go" && kind.startsWith("async")) continue; // see above
+      if (settler === "go" && kind === "async-commit-partial") continue; // see above
       await t.step(`${count} keys, ${kind}, settled by ${settler}`, async () => {
         const left = await Promise.all(SIDES.map(async (leaver) => {
           const prefix = `left/${leaver}/${settler}/${kind}/`;
@@ -97,7 +97,7 @@ Deno.test("what a killed client left is settled by either kind of client, with o
 });
 
 async function leave(
-  { pd }: TikvCluster,
+  { pd }: AnyCluster,
   { leaver, kind, keys }: { leaver: Side; kind: LeftKind; keys: string[] },
 ): Promise<void> {
   await using dies = leaver === "go" ? await startGoClient(pd) : startOurClient(pd);
