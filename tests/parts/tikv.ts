@@ -28,9 +28,7 @@ const KEYSPACE_BOUNDS = ["72000000", "72000001", "78000000", "78000001"].map((he
 export interface TikvOptions {
   stores?: number;
   pdMembers?: number;
-  /** Regions split when they grow beyond this; 64 MiB unless given. */
-  regionBytes?: number;
-  /** PD also listens with TLS and asks clients for a certificate of `Tikv.certificate`'s authority. */
+  /** PD also listens with TLS and asks clients for a certificate of the authority in `TikvCluster.certificate`. */
   tls?: boolean;
   /** Ends an unfinished start between two of its steps; what runs by then is stopped. */
   signal?: AbortSignal;
@@ -85,7 +83,6 @@ export async function startTikv(options: TikvOptions = {}): Promise<TikvCluster>
       program: programs.unistore,
       folder: `${folder.path}/store${index + 1}`,
       pd: ports.map(({ client }) => `127.0.0.1:${client}`),
-      regionBytes: options.regionBytes ?? null,
     }));
 
   const stop = async () => {
@@ -204,10 +201,9 @@ interface StoreOptions {
   folder: string;
   /** `host:port` of each PD member. */
   pd: string[];
-  regionBytes: number | null;
 }
 
-function store({ program, folder, pd, regionBytes }: StoreOptions): TikvServer {
+function store({ program, folder, pd }: StoreOptions): TikvServer {
   const address = `127.0.0.1:${freePort()}`;
   const status = `127.0.0.1:${freePort()}`;
   const dataFolder = `${folder}/data`;
@@ -224,7 +220,6 @@ store-addr = "${address}"
 status-addr = "${status}"
 pd-addr = "${pd.join(",")}"
 log-level = "warn"
-${regionBytes === null ? "" : `region-size = ${regionBytes}`}
 [raftstore]
 raft-base-tick-interval = "200ms"
 raft-store-max-leader-lease = "1800ms"
