@@ -2,8 +2,8 @@
  * The TiKV client beside the official Go client: the same work on the same servers, in turns.
  *
  * Real PD and three unistores on this machine, or the cluster of `TIKV_PD`, where keys below `bench/` are left. Keys of
- * 14 bytes, values of 128; each operation is a new transaction, so a get is a timestamp and a read. Writes are compared in the same way to commit on
- * both sides, for the Go client's default is two phases and ours is one where that is enough.
+ * 14 bytes, values of 128; each operation is a new transaction, so a get is a timestamp and a read. Writes commit in the
+ * same way on both sides, for the Go client's default is two phases and ours is one where that is enough.
  * K1. Turns are short and alternate, so that what else the machine does meets both; ratios hold better than values.
  * K2. Of a case's turns the rates are those of all together, the percentiles the median of the turns.
  */
