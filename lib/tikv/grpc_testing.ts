@@ -49,7 +49,7 @@ export async function serveGrpc({ port = 0, tls, onCall }: TestServerOptions): P
   });
   server.on("sessionError", () => {});
   server.on("tlsClientError", () => {});
-  server.on("stream", (stream, headers) => {
+  server.on("stream", (stream: ServerHttp2Stream, headers) => {
     stream.on("error", () => {});
     const path = String(headers[":path"]);
     let trailers: Record<string, string> = {};

@@ -16,6 +16,7 @@ function store(id: bigint): StoreRecord {
     usable: true,
     liveness: "reachable",
     failures: 0,
+    addressReadAtMs: -Infinity,
     busyUntilMs: -Infinity,
     loading: null,
     checking: null,

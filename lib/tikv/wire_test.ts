@@ -316,15 +316,15 @@ Deno.test("stream() ends with malformed after a message that is none, and says n
   }, async ({ wire, server }) => {
     const ended = Promise.withResolvers<Error>();
     const first = await wire.stream(server.address, Streams.tso, {
-      onMessage: assert.fail,
+      onMessage: () => assert.fail(),
       onEnd: ended.resolve,
     });
     first.send({ count: 1 });
     assertCode(await ended.promise, "malformed");
 
     const second = await wire.stream(server.address, Streams.tso, {
-      onMessage: assert.fail,
-      onEnd: assert.fail,
+      onMessage: () => assert.fail(),
+      onEnd: () => assert.fail(),
     });
     second.send({ count: 1 });
     second.close();
@@ -339,7 +339,7 @@ Deno.test("stream() ends when the connection is lost", async () => {
   }, async ({ wire, server }) => {
     const ended = Promise.withResolvers<Error>();
     const stream = await wire.stream(server.address, Streams.tso, {
-      onMessage: assert.fail,
+      onMessage: () => assert.fail(),
       onEnd: ended.resolve,
     });
     stream.send({ count: 1 });

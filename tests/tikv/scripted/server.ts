@@ -67,7 +67,7 @@ export async function serve({ port = 0, tls, ...options }: ServerOptions): Promi
   });
   server.on("sessionError", () => {});
   server.on("tlsClientError", () => {});
-  server.on("stream", (stream, headers) => {
+  server.on("stream", (stream: ServerHttp2Stream, headers) => {
     stream.on("error", () => {});
     answer(stream, String(headers[":path"]), options);
   });
