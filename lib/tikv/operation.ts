@@ -80,10 +80,17 @@ export class Operation {
     return new Operation({ name, budgetMs, runtime: this.#runtime, signal: this.signal });
   }
 
-  /** One of several things that this operation does side by side, for waits side by side take no longer than one. */
+  /**
+   * One of several things that this operation does side by side, for waits side by side take no longer than one. It
+   * goes on where this one is: what has been waited for is waited for longer next time.
+   */
   fork(): Operation {
     const fork = this.part(this.name, this.#budgetMs - this.#waitedMs);
     fork.#busyMs = this.#busyMs;
+    if (this.#waits !== null) {
+      const { counts, causes } = this.#waits;
+      fork.#waits = { counts: new Map(counts), causes: [...causes] };
+    }
     return fork;
   }
 

@@ -93,3 +93,18 @@ Deno.test("part() has its own budget and the same end", async () => {
   abort.abort();
   await assert.rejects(part.wait("storeCall", "x"), withCode("cancelled"));
 });
+
+Deno.test("fork() has what is left of the budget, and its waits go on growing", async () => {
+  const runtime = new HurryingRuntime();
+  const op = runtime.operation("prewrite", 1_000);
+  for (let tries = 0; tries < 5; tries++) await op.wait("regionMiss", "x"); // 2 + 4 + 8 + 16 + 32 ms
+  const [one, other] = [op.fork(), op.fork()];
+  for (const fork of [one, other]) {
+    const startMs = runtime.nowMs();
+    await fork.wait("regionMiss", "x");
+    assert.equal(runtime.nowMs() - startMs, 64);
+    await fork.wait("regionMiss", "x");
+    await fork.wait("regionMiss", "x");
+    await assert.rejects(fork.wait("regionMiss", "y"), { message: /seen: x; y/ });
+  }
+});
