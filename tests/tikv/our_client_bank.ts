@@ -70,7 +70,13 @@ async function prepare(
   const [fromBalance = NaN, toBalance = NaN] = values.map((value) =>
     value === null ? NaN : Number(new TextDecoder().decode(value))
   );
-  if (Number.isNaN(fromBalance + toBalance)) throw new Error(`no balance in account ${from} or ${to}`);
+  if (Number.isNaN(fromBalance + toBalance)) {
+    const how = pessimistic ? "locked" : "read";
+    throw new Error(
+      `no balance in account ${from} or ${to}, ${how} by ${name} at ${await tx
+        .startTs}: ${fromBalance}, ${toBalance}`,
+    );
+  }
   if (fromBalance < amount) {
     await tx.rollback();
     return null;
