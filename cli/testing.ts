@@ -1,4 +1,5 @@
 /** A world for tests: what was printed, a network that is a host in this process, files in memory, time that flies. */
+import { basename, dirname } from "node:path";
 import { SalarError } from "../lib/errors.ts";
 import { realCrypt } from "../lib/mesh/real_crypt.ts";
 import { realScope } from "../lib/mesh/real_scope.ts";
@@ -88,7 +89,10 @@ function memoryDisk(given: Record<string, string>) {
       return Promise.resolve();
     },
     remove: (path) => Promise.resolve(void files.delete(path)),
-    list: () => Promise.resolve([]),
+    list: (folder) =>
+      Promise.resolve(
+        [...files.keys()].filter((path) => dirname(path) === folder).map((path) => basename(path)).sort(),
+      ),
   };
   return { disk, files, modes };
 }

@@ -6,6 +6,7 @@ import { login } from "./commands/login.ts";
 import { nodes } from "./commands/nodes.ts";
 import { plans } from "./commands/plans.ts";
 import { call, template } from "./commands/raw.ts";
+import { state } from "./commands/state.ts";
 import { store } from "./commands/store.ts";
 import { systems } from "./commands/systems.ts";
 import { join, tokens } from "./commands/tokens.ts";
@@ -30,7 +31,7 @@ export const GLOBAL_INPUTS = [
   { as: "--utc", about: "Print times as they are, in UTC, instead of how long ago" },
 ] as const;
 
-const groups: readonly Group[] = [nodes, systems, plans, zones, events, tokens, join, config, store];
+const groups: readonly Group[] = [nodes, systems, plans, zones, events, tokens, join, config, store, state];
 
 const completion: Command = {
   name: "completion",
