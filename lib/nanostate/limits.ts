@@ -16,9 +16,11 @@ export const GROUPS_MAX = 10_000;
 /** Work of all functions in one compilation: one for each expression, statement, table entry, match step or 16 bytes. */
 export const LUA_STEPS_MAX = 5_000_000;
 /** Bytes of strings and tables made in one compilation; what is dropped meanwhile is not given back. */
-export const LUA_BYTES_MAX = 64 * 1024 * 1024;
+export const LUA_BYTES_MAX = 32 * 1024 * 1024;
 /** Functions that have called each other. */
 export const LUA_DEPTH_MAX = 100;
 /** Repetitions and captures of one pattern inside each other. */
 export const PATTERN_DEPTH_MAX = 200;
 export const PATTERN_CAPTURES_MAX = 32;
+/** A text that stands for a number. */
+export const NUMBER_CHARS_MAX = 200;

@@ -23,9 +23,7 @@ export function lintStates(index: StateIndex, paths: readonly string[]): Finding
   const looked = new Set(states.map(({ path }) => path));
   findings.push(...index.findings.filter(({ place }) => looked.has(place.file)));
   const scripts = states.flatMap((state) => scriptsOf(index, state));
-  const named = paths.filter((path) => path.endsWith(".fn")).map((path) =>
-    index.library(path.replace(/^.*\//, "").replace(/\.fn$/, ""))
-  );
+  const named = paths.map((path) => index.script(path));
   for (const script of new Set([...scripts, ...named])) findings.push(...loadFindings(script));
   return distinct(findings);
 }

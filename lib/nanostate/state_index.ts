@@ -27,6 +27,8 @@ export interface StateIndex {
   state(id: string): StateFile | null;
   /** Why it is not clear which state an id means; null when it is. */
   clash(id: string): Finding | null;
+  /** A function file by its path. */
+  script(path: string): FunctionFile | null;
   /** The functions that lie beside a state. */
   functions(state: StateFile): FunctionFile | null;
   library(name: string): FunctionFile | null;
@@ -39,12 +41,16 @@ export const FUNCTION_SUFFIX = ".fn";
 export function indexStates(files: readonly SourceFile[]): StateIndex {
   const states = files.filter(({ path }) => STATE_SUFFIXES.some((suffix) => path.endsWith(suffix)))
     .map(({ path, bytes }) => readState(path, bytes));
-  const scripts = files.filter(({ path }) => path.endsWith(FUNCTION_SUFFIX));
+  const scripts = new Map(
+    files.filter(({ path }) => path.endsWith(FUNCTION_SUFFIX)).map((file) => [file.path, file]),
+  );
+  const libraries = new Map([...scripts.keys()].reverse().map((path) => [baseOf(path), path])); // the first wins
   const loaded = new Map<string, FunctionFile>();
-  const load = (file: SourceFile | undefined): FunctionFile | null => {
+  const script = (path: string): FunctionFile | null => {
+    const file = scripts.get(path);
     if (file === undefined) return null;
-    const known = loaded.get(file.path) ?? { path: file.path, loaded: loadBytes(file) };
-    loaded.set(file.path, known);
+    const known = loaded.get(path) ?? { path, loaded: loadBytes(file) };
+    loaded.set(path, known);
     return known;
   };
   const { byId, clashes, findings } = sorted(states);
@@ -53,9 +59,9 @@ export function indexStates(files: readonly SourceFile[]): StateIndex {
     findings,
     state: (id) => byId.get(id) ?? null,
     clash: (id) => clashes.get(id) ?? null,
-    functions: ({ path }) =>
-      load(scripts.find((file) => file.path === withoutSuffix(path) + FUNCTION_SUFFIX)),
-    library: (name) => load(scripts.find(({ path }) => baseOf(path) === name)),
+    script,
+    functions: ({ path }) => script(withoutSuffix(path) + FUNCTION_SUFFIX),
+    library: (name) => script(libraries.get(name) ?? ""),
   };
 }
 

@@ -85,10 +85,17 @@ class Reader {
   readonly #lines = new LineCounter();
   readonly #findings: Finding[] = [];
   readonly #document: Document.Parsed;
+  readonly #anchors = new Map<string, ParsedNode>();
   #nodes = 0;
+  #isTooDeep = false;
 
   constructor(readonly file: string, text: string) {
-    this.#document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false, version: "1.2" });
+    this.#document = parseDocument(text, {
+      lineCounter: this.#lines,
+      prettyErrors: false,
+      version: "1.2",
+      uniqueKeys: false, // see refuseTwins: the library compares each key with all others
+    });
   }
 
   read(): Yaml {
@@ -112,16 +119,19 @@ class Reader {
     if (this.#nodes === NODES_MAX) {
       this.#refuse("limit", offset, `more than ${NODES_MAX} values; split the state`);
     }
-    if (depth === DEPTH_MAX) {
+    if (depth === DEPTH_MAX && !this.#isTooDeep) {
+      this.#isTooDeep = true;
       this.#refuse("limit", offset, `values lie more than ${DEPTH_MAX} deep in each other`);
     }
     if (node === null || this.#nodes >= NODES_MAX || depth >= DEPTH_MAX) return nothing;
     if (isAlias(node)) return this.#alias(node, depth, offset);
+    if (node.anchor !== undefined) this.#anchors.set(node.anchor, node);
     if (isMap(node)) {
       const entries = node.items.map(({ key, value }) => ({
         ...this.#key(key, offset),
         value: this.#node(value, depth + 1, key?.range[1] ?? offset),
       }));
+      this.#refuseTwins(entries);
       return { kind: "map", entries, place };
     }
     if (isSeq(node)) {
@@ -131,10 +141,25 @@ class Reader {
   }
 
   #alias(alias: Alias, depth: number, offset: number): YamlNode {
-    const target = alias.resolve(this.#document);
-    if (target !== undefined) return this.#node(target as ParsedNode, depth + 1, offset);
+    const target = this.#anchors.get(alias.source);
+    if (target !== undefined) return this.#node(target, depth + 1, offset);
     this.#refuse("bad-file", offset, `there is nothing called &${alias.source} above`);
     return { kind: "scalar", value: null, place: this.#place(offset) };
+  }
+
+  #refuseTwins(entries: readonly YamlEntry[]): void {
+    const seen = new Set<string>();
+    for (const { key, place } of entries) {
+      if (seen.has(key)) {
+        this.#findings.push({
+          severity: "error",
+          code: "bad-file",
+          place,
+          reason: `the name "${key}" stands here twice`,
+        });
+      }
+      seen.add(key);
+    }
   }
 
   #key(key: ParsedNode | null, at: number): Omit<YamlEntry, "value"> {

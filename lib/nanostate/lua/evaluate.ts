@@ -11,6 +11,7 @@
 // @ts-types="@types/luaparse"
 import type * as lua from "luaparse";
 import {
+  BYTES_A_STEP,
   type LuaFunction,
   LuaTable,
   LuaThrown,
@@ -115,7 +116,7 @@ class Turner {
       up.world.meter.deeper(() => {
         const scope = new Scope(up.world, up);
         for (let index = 0; index < params.length; index++) scope.vars[index] = args[index];
-        if (rest) scope.rest = args.slice(params.length);
+        if (rest) scope.rest = args.slice(params.length); // as long as the list that the caller has paid for
         const outcome = run(scope);
         return outcome === undefined || outcome === BREAK ? NONE : outcome;
       });
@@ -317,7 +318,11 @@ class Turner {
       return (scope) => ones.map((one) => one(scope));
     }
     const [ones, many] = [nodes.slice(0, -1).map((node) => this.#one(node)), this.#many(last)];
-    return (scope) => [...ones.map((one) => one(scope)), ...many(scope)];
+    return (scope) => {
+      const all = [...ones.map((one) => one(scope)), ...many(scope)];
+      scope.world.meter.spend(all.length / BYTES_A_STEP);
+      return all;
+    };
   }
 
   #many(node: lua.Expression): Run<readonly Value[]> {
@@ -494,7 +499,7 @@ class Turner {
     const ordered = (apply: (a: number | string, b: number | string) => boolean): Run<Value> => (scope) => {
       const [a, b] = [left(scope), right(scope)];
       if (typeof a === "string" && typeof b === "string") {
-        scope.world.meter.spend(Math.min(a.length, b.length) / 16);
+        scope.world.meter.spend(Math.min(a.length, b.length) / BYTES_A_STEP);
       } else if (typeof a !== "number" || typeof b !== "number") {
         throw this.#error(node, `attempt to compare ${typeName(a)} with ${typeName(b)}`);
       }
@@ -522,9 +527,9 @@ class Turner {
       case ">=":
         return ordered((a, b) => a >= b);
       case "==":
-        return (scope) => left(scope) === right(scope);
+        return (scope) => areEqual(left(scope), right(scope), scope.world.meter);
       case "~=":
-        return (scope) => left(scope) !== right(scope);
+        return (scope) => !areEqual(left(scope), right(scope), scope.world.meter);
       case "..":
         return (scope) => this.#concat(node, left(scope), right(scope), scope.world.meter);
       default:
@@ -577,6 +582,13 @@ function loop({ world }: Scope, round: () => Outcome): Outcome {
     if (outcome === BREAK) return undefined;
     if (outcome !== undefined) return outcome;
   }
+}
+
+function areEqual(left: Value, right: Value, meter: Meter): boolean {
+  if (typeof left === "string" && typeof right === "string") {
+    meter.spend(Math.min(left.length, right.length) / BYTES_A_STEP);
+  }
+  return left === right;
 }
 
 export function isTrue(value: Value): boolean {

@@ -4,9 +4,11 @@
  * Left out, since a state's functions compute and touch nothing: io, os, package, debug, coroutine, load, dofile,
  * collectgarbage, print, random numbers, and metatables (with them a finalizer or an index could run unseen).
  */
+import { NUMBER_CHARS_MAX } from "../limits.ts";
 import { isTrue } from "./evaluate.ts";
 import { argument, intArg, numberArg, stringLibrary, tableArg, textArg, VALUES_MAX } from "./strings.ts";
 import {
+  BYTES_A_STEP,
   type LuaFunction,
   LuaTable,
   LuaThrown,
@@ -16,6 +18,9 @@ import {
   typeName,
   type Value,
 } from "./values.ts";
+
+/** What an error costs JavaScript, in steps of about as long. */
+const ERROR_STEPS = 50;
 
 /** A fresh set, since Lua code may change it. */
 export function library(meter: Meter): { globals: LuaTable; strings: LuaTable } {
@@ -81,8 +86,9 @@ function basics(meter: Meter): Record<string, LuaFunction> {
       try {
         return [true, ...called(args)];
       } catch (error) {
-        if (error instanceof LuaThrown) return [false, error.value];
-        throw error; // a limit cannot be caught
+        if (!(error instanceof LuaThrown)) throw error; // a limit cannot be caught
+        meter.spend(ERROR_STEPS);
+        return [false, error.value];
       }
     },
     rawequal: ([a, b]) => [a === b],
@@ -97,6 +103,7 @@ function basics(meter: Meter): Record<string, LuaFunction> {
       if (args[1] === undefined) return [toNumber(args[0])];
       const base = intArg(args, 1);
       if (base < 2 || base > 36) throw argument(2, "base out of range");
+      if (textArg(args, 0).length > NUMBER_CHARS_MAX) return [undefined];
       const text = textArg(args, 0).trim().toLowerCase();
       const digits = text.replace(/^-/, "");
       const isNumber = digits !== "" && [...digits].every((digit) => Number.parseInt(digit, 36) < base);
@@ -206,7 +213,7 @@ function lessThan(meter: Meter): (a: Value, b: Value) => boolean {
     if (typeof a !== "string" || typeof b !== "string") {
       throw new LuaThrown(`attempt to compare ${typeName(a)} with ${typeName(b)}`);
     }
-    meter.spend(Math.min(a.length, b.length) / 16);
+    meter.spend(Math.min(a.length, b.length) / BYTES_A_STEP);
     return a < b;
   };
 }

@@ -134,7 +134,7 @@ const HOSTILE: Readonly<Record<string, readonly [string, string]>> = {
   "a repetition of nothing": ["return #string.rep('', 1e15)", "0"],
   "a repetition beyond all numbers": ["return string.rep('xx', 1e308)", BYTES],
   "many repetitions": ["for i = 1, 1e6 do local s = string.rep('x', 1e6) end", BYTES],
-  "a growing table": ["local t = {} while true do t[#t + 1] = {} end", STEPS],
+  "a growing table": ["local t = {} while true do t[#t + 1] = {} end", BYTES],
   "a huge concat": [
     "local t = {} for i = 1, 1000 do t[i] = string.rep('x', 1e5) end return #table.concat(t)",
     BYTES,
@@ -177,6 +177,15 @@ const HOSTILE: Readonly<Record<string, readonly [string, string]>> = {
   ],
   "a walk that walks": [
     "local t = {} for i = 1, 3000 do t[i] = i end for k in pairs(t) do for j in pairs(t) do end end",
+    STEPS,
+  ],
+  "errors without end": ["while true do pcall(error) end", STEPS],
+  "long equal texts": ["local a, b = ('x'):rep(1e6), ('x'):rep(1e6) while a == b do end", STEPS],
+  "long keys": ["local t, k = {}, ('x'):rep(1e6) t[('x'):rep(1e6)] = 1 while t[k] do end", STEPS],
+  "long texts as numbers": ["local s = (' '):rep(1e6) .. 'x' while true do local n = tonumber(s) end", STEPS],
+  "long digits": ["return tonumber(('1'):rep(1e6) .. 'x')", "nil"],
+  "long lists of values": [
+    "local function f(...) return ... end local t = table.pack(('x'):byte(1, -1)) for i = 1, 7000 do t[i] = i end while true do f(table.unpack(t)) end",
     STEPS,
   ],
   "next from key to key": [

@@ -1,6 +1,15 @@
 /** Lua's `string`, every function of it metered by what it reads and makes. Missing: dump, and %q and %a of format. */
 import { captured, findMatch, type Match } from "./patterns.ts";
-import { LuaTable, LuaThrown, type Meter, toNumber, toText, typeName, type Value } from "./values.ts";
+import {
+  BYTES_A_STEP,
+  LuaTable,
+  LuaThrown,
+  type Meter,
+  toNumber,
+  toText,
+  typeName,
+  type Value,
+} from "./values.ts";
 
 type Library = Readonly<Record<string, (args: readonly Value[]) => readonly Value[]>>;
 
@@ -85,9 +94,10 @@ function find(meter: Meter, args: readonly Value[]): Value[] {
   const [text, pattern] = [textArg(args, 0), textArg(args, 1)];
   const from = startOf(text, intArg(args, 2, 1));
   if (from === null) return [undefined];
+  meter.spend(pattern.length / BYTES_A_STEP);
   if (args[3] !== undefined && args[3] !== false || !SPECIAL.test(pattern)) {
     // A text of few letters makes this search as slow as the product of both lengths.
-    meter.spend((text.length - from) * Math.max(pattern.length, 1) / 16);
+    meter.spend((text.length - from) * Math.max(pattern.length, 1) / BYTES_A_STEP);
     const at = text.indexOf(pattern, from);
     return at < 0 ? [undefined] : [at + 1, at + pattern.length];
   }

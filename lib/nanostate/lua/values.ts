@@ -6,7 +6,7 @@
  * V3. `LuaThrown` is what Lua code can catch. `LuaStop` it cannot: a limit, or a refusal of the host.
  */
 import type { NanostateCode } from "../errors.ts";
-import { LUA_BYTES_MAX, LUA_DEPTH_MAX, LUA_STEPS_MAX } from "../limits.ts";
+import { LUA_BYTES_MAX, LUA_DEPTH_MAX, LUA_STEPS_MAX, NUMBER_CHARS_MAX } from "../limits.ts";
 
 export type Value = undefined | boolean | number | string | LuaTable | LuaFunction;
 export type LuaFunction = (args: readonly Value[]) => readonly Value[];
@@ -28,7 +28,7 @@ export class LuaStop extends Error {
 
 const ENTRY_BYTES = 40;
 const TABLE_BYTES = 64;
-const BYTES_A_STEP = 16;
+export const BYTES_A_STEP = 16;
 
 /** What one compilation may use up. Once empty it stays empty. */
 export class Meter {
@@ -93,6 +93,7 @@ export class LuaTable {
     if (typeof key === "number" && key >= 1 && key <= this.list.length && Number.isInteger(key)) {
       return this.list[key - 1];
     }
+    this.#spendKey(key);
     return this.#others.get(key);
   }
 
@@ -103,9 +104,15 @@ export class LuaTable {
       this.#setItem(key, value);
     } else if (value === undefined) this.#others.delete(key);
     else {
+      this.#spendKey(key);
       if (!this.#others.has(key)) this.meter.entry();
       this.#others.set(key, value);
     }
+  }
+
+  /** Equal texts are compared to their ends. */
+  #spendKey(key: Value): void {
+    if (typeof key === "string" && key.length > BYTES_A_STEP) this.meter.spend(key.length / BYTES_A_STEP);
   }
 
   #setItem(key: number, value: Value): void {
@@ -161,7 +168,7 @@ function numberText(value: number): string {
 /** The number that a text stands for, as `tonumber` and arithmetic take it; undefined for none. */
 export function toNumber(value: Value): number | undefined {
   if (typeof value === "number") return value;
-  if (typeof value !== "string") return undefined;
+  if (typeof value !== "string" || value.length > NUMBER_CHARS_MAX) return undefined;
   const text = value.trim();
   if (/^[-+]?0[xX][0-9a-fA-F]+$/.test(text)) {
     return Number(text.replace(/^[-+]/, "")) * (text.startsWith("-") ? -1 : 1);
