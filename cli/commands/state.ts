@@ -31,7 +31,7 @@ import type { World } from "../world.ts";
 const FILE: Input = { as: "<file>", about: "The state, a .st file" };
 const ROOT: Input = {
   as: "--root <folder...>",
-  about: "Where else states and function files are; the first wins",
+  about: "Where else states and function files are, after the file; the first wins",
 };
 
 const lint: Command = {
@@ -78,7 +78,7 @@ const explain: Command = {
     FILE,
     ROOT,
     { as: "--facts <file>", about: "What is known of the host, as JSON; Ansible's `setup` prints such" },
-    { as: "--param <name=value...>", about: "Parameters that the state's functions ask for" },
+    { as: "--param <name=value...>", about: "Parameters that the state's functions ask for, after the file" },
   ],
   examples: ["state explain web.st", "state explain web.st --facts host.json --param zone=berlin"],
   routes: [],

@@ -134,6 +134,9 @@ export class Functions {
       if (file === null) {
         throw new NanostateError("unknown-library", place, `there is no function file ${name}.fn`, chain);
       }
+      if (world.globals.get(name) !== undefined) {
+        throw new NanostateError("bad-name", place, takenText(name), chain);
+      }
       world.globals.set(name, this.#library(file).globals);
     }
     const own = this.index.functions(state);
@@ -277,6 +280,11 @@ export class Functions {
     if (text === null) throw new LuaStop("bad-result", "a text is not UTF-8");
     return text;
   }
+}
+
+/** Why a function file cannot be imported by this name. */
+export function takenText(name: string): string {
+  return `"${name}" is a name of Lua or of states, or was imported above; call the function file otherwise`;
 }
 
 /** The error of a function file that is no Lua. */

@@ -19,6 +19,8 @@ export const LUA_STEPS_MAX = 5_000_000;
 export const LUA_BYTES_MAX = 32 * 1024 * 1024;
 /** Functions that have called each other. */
 export const LUA_DEPTH_MAX = 100;
+/** Of one block, as in Lua. */
+export const LUA_LOCALS_MAX = 200;
 /** Repetitions and captures of one pattern inside each other. */
 export const PATTERN_DEPTH_MAX = 200;
 export const PATTERN_CAPTURES_MAX = 32;

@@ -5,7 +5,7 @@
  * L2. Looked at are the states given, those that they reach, and the function files of both.
  */
 import { type Finding, type Place, placeText } from "./errors.ts";
-import { HOST_FUNCTIONS } from "./functions.ts";
+import { HOST_FUNCTIONS, takenText } from "./functions.ts";
 import type { FunctionName, Report, StatePath } from "./lines.ts";
 import { library } from "./lua/library.ts";
 import { Meter } from "./lua/values.ts";
@@ -75,7 +75,10 @@ class Linter {
   }
 
   findings(): Finding[] {
+    const names = new Set([...this.#standard, ...HOST_FUNCTIONS]);
     for (const { name, place } of this.state.imports ?? []) {
+      if (names.has(name)) this.#report("bad-name", place, takenText(name));
+      names.add(name);
       if (this.index.library(name) === null) {
         this.#report("unknown-library", place, `there is no function file ${name}.fn`);
       }

@@ -10,6 +10,7 @@
  */
 // @ts-types="@types/luaparse"
 import type * as lua from "luaparse";
+import { LUA_LOCALS_MAX } from "../limits.ts";
 import {
   BYTES_A_STEP,
   type LuaFunction,
@@ -77,7 +78,11 @@ class Names {
   readonly #names: string[] = [];
   constructor(readonly up: Names | null, readonly rest: "own" | "none" | "outer") {}
 
+  /** @throws {NotOffered} for too many */
   declare(name: string): number {
+    if (this.#names.length >= LUA_LOCALS_MAX) {
+      throw new NotOffered(`a block with more than ${LUA_LOCALS_MAX} local variables`, {});
+    }
     return this.#names.push(name) - 1;
   }
 
@@ -604,12 +609,13 @@ function modulo(a: number, b: number): number {
 
 /** The parser keeps comments and parentheses out of the tree; the latter are looked for where they stand. */
 function withoutComments({ comments = [] }: lua.Chunk, source: string): string {
-  let bare = source;
-  for (const { range } of comments as (lua.Comment & Ranged)[]) {
-    if (range === undefined) continue;
-    bare = bare.slice(0, range[0]) + " ".repeat(range[1] - range[0]) + bare.slice(range[1]);
+  const parts: string[] = [];
+  let from = 0;
+  for (const { range: [start, end] = [from, from] } of comments as (lua.Comment & Ranged)[]) {
+    parts.push(source.slice(from, start), " ".repeat(end - start));
+    from = end;
   }
-  return bare;
+  return parts.join("") + source.slice(from);
 }
 
 function nameOf(node: lua.Expression): string {

@@ -207,7 +207,11 @@ Deno.test("code too deep or too large to load is refused, and nothing breaks", (
   assert.match(lua(`return ${"{".repeat(deep)}${"}".repeat(deep)}`), /^no Lua: 1:1: its expressions/);
   assert.match(lua(`${"do ".repeat(deep)}${"end ".repeat(deep)}`), /^no Lua: 1:1: its expressions/);
   assert.match(lua(`--${"x".repeat(1024 * 1024)}`), /^no Lua: 1:1: it is larger than/);
-  assert.equal(lua("return 1"), "1");
+  assert.match(
+    lua(`${"local a\n".repeat(100_000)}`),
+    /^no Lua: 1:1: a block with more than 200 local variables is not offered/,
+  );
+  assert.equal(lua(`${"--\n".repeat(300_000)}return 1`), "1");
 });
 
 Deno.test("a meter that is empty stays empty", () => {
