@@ -16,17 +16,17 @@ export interface OurBankOptions extends BankOptions {
 
 export async function runBank(pd: readonly string[], options: OurBankOptions): Promise<BankTotals> {
   const { worker, callers = 1, commit = "2pc" } = options;
+  const corrupt = Promise.withResolvers<never>();
   const client = await connect({
     pd,
     timeoutMs: 60_000, // servers are being killed
     commit: { onePhase: commit === "1pc", async: commit !== "2pc" },
-    onCorrupt: (error) => {
-      throw error; // ends the process, and the test with it
-    },
+    onCorrupt: corrupt.reject,
   });
-  const each = await Promise.all(
+  const working = Promise.all(
     Array.from({ length: callers }, (_, at) => work(client, { ...options, worker: `${worker}.${at}` })),
   );
+  const each = await Promise.race([working, corrupt.promise]);
   await client.close();
   const sum = (name: keyof BankTotals) => each.reduce((total, totals) => total + totals[name], 0);
   return { transfers: sum("transfers"), conflicts: sum("conflicts"), failures: sum("failures") };
