@@ -165,6 +165,22 @@ const UNISTORE: GoModule = {
 `,
     },
     {
+      // Of keys that a transaction only locked, the primary's commit alone was recorded: a commit of another one, after
+      // a reader had done it, was refused as if the transaction had been taken back.
+      module: "github.com/ngaut/unistore",
+      file: "raftstore/applier.go",
+      wrong: "\t} else if bytes.Equal(lock.Primary, rawKey) {\n",
+      right: "\t} else {\n",
+    },
+    {
+      module: "github.com/pingcap/tidb",
+      file: "store/mockstore/unistore/tikv/mvcc.go",
+      wrong: "\ttxn.SetReadTS(commitTS)\n",
+      right:
+        "\tif store.checkExtraTxnStatus(reqCtx, key, startTS).isOpLockCommitted() {\n\t\treturn nil\n\t}\n" +
+        "\ttxn.SetReadTS(commitTS)\n",
+    },
+    {
       // The iterator was made before it was told its version, so that backward scans saw what came later.
       module: "github.com/pingcap/tidb",
       file: "store/mockstore/unistore/tikv/dbreader/db_reader.go",
