@@ -38,19 +38,7 @@ export interface TestServerOptions {
 }
 
 export async function serveGrpc({ port = 0, tls, onCall }: TestServerOptions): Promise<TestServer> {
-  const server: Http2Server = tls === undefined
-    ? createServer()
-    : createSecureServer(tls) as unknown as Http2Server;
-  const sessions = new Set<ServerHttp2Session>();
-  server.on("session", (session) => {
-    sessions.add(session);
-    session.on("error", () => {});
-    session.on("close", () => sessions.delete(session));
-  });
-  server.on("sessionError", () => {});
-  server.on("tlsClientError", () => {});
-  server.on("stream", (stream: ServerHttp2Stream, headers) => {
-    stream.on("error", () => {});
+  return await serveStreams({ port, tls }, (stream, headers) => {
     const path = String(headers[":path"]);
     let trailers: Record<string, string> = {};
     onCall({
@@ -68,11 +56,35 @@ export async function serveGrpc({ port = 0, tls, onCall }: TestServerOptions): P
       },
     });
   });
-  await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", () => resolve()));
+}
+
+/** An HTTP/2 server on 127.0.0.1 whose `close()` ends all connections, so that the port is free then. */
+export async function serveStreams(
+  { port, tls }: { port: number; tls?: SecureServerOptions | undefined },
+  onStream: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void,
+): Promise<TestServer> {
+  const server = (tls === undefined ? createServer() : createSecureServer(tls)) as unknown as Http2Server;
+  const sessions = new Set<ServerHttp2Session>();
+  server.on("session", (session) => {
+    sessions.add(session);
+    session.on("error", () => {});
+    session.on("close", () => sessions.delete(session));
+  });
+  server.on("sessionError", () => {});
+  server.on("tlsClientError", () => {});
+  server.on("stream", (stream: ServerHttp2Stream, headers) => {
+    stream.on("error", () => {});
+    onStream(stream, headers);
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, "127.0.0.1", () => resolve());
+  });
   const bound = (server.address() as AddressInfo).port;
   const close = () => {
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
     for (const session of sessions) session.destroy();
-    return new Promise<void>((resolve) => server.close(() => resolve()));
+    return closed;
   };
   return {
     address: `127.0.0.1:${bound}`,

@@ -3,25 +3,11 @@ import fc from "fast-check";
 import { compareKeys, inRange } from "./keys.ts";
 import { REGION_IDLE_JITTER_MS, REGION_IDLE_MS } from "./limits.ts";
 import { RegionCache, RegionEntry } from "./region_cache.ts";
-import type { StoreRecord } from "./stores.ts";
+import { newRecord, type StoreRecord } from "./stores.ts";
 
 const key = (text: string) => new TextEncoder().encode(text);
 const at = (text: string) => ({ key: key(text), below: false });
 const below = (text: string) => ({ key: key(text), below: true });
-
-function store(id: bigint): StoreRecord {
-  return {
-    id,
-    address: null,
-    usable: true,
-    liveness: "reachable",
-    failures: 0,
-    addressReadAtMs: -Infinity,
-    busyUntilMs: -Infinity,
-    loading: null,
-    checking: null,
-  };
-}
 
 interface Made {
   id?: bigint;
@@ -32,7 +18,7 @@ interface Made {
 }
 
 function region(startKey: string, endKey: string, made: Made = {}): RegionEntry {
-  const { id = 1n, version = 1n, confVer = 1n, stores = [store(1n)], someDown = false } = made;
+  const { id = 1n, version = 1n, confVer = 1n, stores = [newRecord(1n)], someDown = false } = made;
   return new RegionEntry({
     id,
     version,
@@ -127,7 +113,7 @@ Deno.test("find() lets go of a region with a down peer after the idle time, used
 });
 
 Deno.test("find() lets go of every region whose leader's store failed since", () => {
-  const [one, two] = [store(1n), store(2n)];
+  const [one, two] = [newRecord(1n), newRecord(2n)];
   const ofOne = region("a", "g", { id: 1n, stores: [one, two] });
   const ofTwo = region("g", "p", { id: 2n, stores: [two, one] });
   const cache = cacheOf(ofOne, ofTwo);

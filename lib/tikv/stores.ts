@@ -38,6 +38,21 @@ export interface StoreRecord {
   checking: Promise<Liveness> | null;
 }
 
+/** One of which nothing is known yet. */
+export function newRecord(id: bigint): StoreRecord {
+  return {
+    id,
+    address: null,
+    usable: true,
+    liveness: "reachable",
+    failures: 0,
+    addressReadAtMs: -Infinity,
+    busyUntilMs: -Infinity,
+    loading: null,
+    checking: null,
+  };
+}
+
 export interface StoresOptions {
   placement: Placement;
   wire: Wire;
@@ -56,20 +71,7 @@ export class Stores {
 
   record(id: bigint): StoreRecord {
     let record = this.#records.get(id);
-    if (record === undefined) {
-      record = {
-        id,
-        address: null,
-        usable: true,
-        liveness: "reachable",
-        failures: 0,
-        addressReadAtMs: -Infinity,
-        busyUntilMs: -Infinity,
-        loading: null,
-        checking: null,
-      };
-      this.#records.set(id, record);
-    }
+    if (record === undefined) this.#records.set(id, record = newRecord(id));
     return record;
   }
 

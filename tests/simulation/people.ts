@@ -3,6 +3,7 @@
  *
  * P1. What they must get done they ask for again, under the same idempotency key, until it is answered.
  */
+import { Minted } from "../../lib/cluster/testing.ts";
 import { isSalarError } from "../../lib/errors.ts";
 import type { Net, Random, Scope } from "../../lib/seams.ts";
 import { DIRECTOR_URL, type Mesh } from "./mesh.ts";
@@ -29,8 +30,7 @@ export interface PeopleOptions {
 
 interface Answer {
   status: number;
-  // deno-lint-ignore no-explicit-any
-  body: any;
+  body: unknown;
 }
 
 export class People {
@@ -89,20 +89,21 @@ export class People {
     const { mesh, seen } = this.#options;
     if (!seen.zones.has(ANNEX)) await this.#must("POST", "/v1/zones", { name: ANNEX, fallback: true });
     if (mesh.joinTokens.has(`system/${ANNEX}`)) return;
-    const { status, body } = await this.#must("POST", "/v1/join-tokens", {
-      kind: "system",
-      zone: ANNEX,
-      uses: 1_000,
-    });
-    if (status < 300) mesh.joinTokens.set(`system/${ANNEX}`, body.token);
+    const token = await this.#askJoinToken("system", ANNEX);
+    if (token !== null) mesh.joinTokens.set(`system/${ANNEX}`, token);
   }
 
   /** A repeat of a lost answer that held a secret is a conflict: another token is asked for. */
   async #joinToken(kind: string, zone: string): Promise<string> {
     for (;;) {
-      const { status, body } = await this.#must("POST", "/v1/join-tokens", { kind, zone, uses: 1_000 });
-      if (status < 300) return body.token;
+      const token = await this.#askJoinToken(kind, zone);
+      if (token !== null) return token;
     }
+  }
+
+  async #askJoinToken(kind: string, zone: string): Promise<string | null> {
+    const { status, body } = await this.#must("POST", "/v1/join-tokens", { kind, zone, uses: 1_000 });
+    return status < 300 ? Minted.parse(body).token : null;
   }
 
   /** One thing that somebody takes into their head. Refusals are fine. */

@@ -4,15 +4,8 @@
  * F1. Replies of a batch stream leave newest first, and never all in one message: clients must match them by id.
  * F2. Replies of the timestamp stream leave in the order of their requests.
  */
-import {
-  createSecureServer,
-  createServer,
-  type Http2Server,
-  type SecureServerOptions,
-  type ServerHttp2Session,
-  type ServerHttp2Stream,
-} from "node:http2";
-import type { AddressInfo } from "node:net";
+import type { SecureServerOptions, ServerHttp2Stream } from "node:http2";
+import { serveStreams } from "../../../lib/tikv/grpc_testing.ts";
 import { Streams } from "../../../lib/tikv/methods.ts";
 import { decodeSole, type Message, Writer } from "../../../lib/tikv/protobuf.ts";
 import { type Call, Fault, type MethodName, METHODS, type Outcome } from "./calls.ts";
@@ -58,31 +51,10 @@ export interface Server {
 }
 
 export async function serve({ port = 0, tls, ...options }: ServerOptions): Promise<Server> {
-  const server = (tls === undefined ? createServer() : createSecureServer(tls)) as Http2Server;
-  const sessions = new Set<ServerHttp2Session>();
-  server.on("session", (session) => {
-    sessions.add(session);
-    session.on("error", () => {});
-    session.on("close", () => sessions.delete(session));
-  });
-  server.on("sessionError", () => {});
-  server.on("tlsClientError", () => {});
-  server.on("stream", (stream: ServerHttp2Stream, headers) => {
-    stream.on("error", () => {});
-    answer(stream, String(headers[":path"]), options);
-  });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(port, "127.0.0.1", () => resolve());
-  });
-  return {
-    port: (server.address() as AddressInfo).port,
-    close() {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      for (const session of sessions) session.destroy();
-      return closed;
-    },
-  };
+  return await serveStreams(
+    { port, tls },
+    (stream, headers) => answer(stream, String(headers[":path"]), options),
+  );
 }
 
 function answer(stream: ServerHttp2Stream, path: string, options: Omit<ServerOptions, "port" | "tls">): void {
