@@ -7,6 +7,9 @@ import { checkKey, checkScan, compareKeys } from "./keys.ts";
 import type { Entry, Read, Write } from "./store.ts";
 import { type TikvLayout, unwrapValue } from "./tikv_layout.ts";
 
+/** Values are small here, so one request may bring many. */
+const SCAN_PAGE_PAIRS = 1_000;
+
 /** What one run of a function may use. */
 export interface Run {
   /** Both read a snapshot; the writes of this contract reach the transaction when the function has returned. */
@@ -81,6 +84,3 @@ export function writer(run: Run): Write {
     lock: (key) => buffer().lock(key),
   };
 }
-
-/** Values are small here, so one request may bring many. */
-const SCAN_PAGE_PAIRS = 1_000;
