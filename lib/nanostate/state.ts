@@ -15,7 +15,7 @@ import {
   type Report,
   STATE_ID,
 } from "./lines.ts";
-import { moduleName } from "./modules.ts";
+import { moduleName } from "./module_name.ts";
 import { readYaml, type YamlEntry, type YamlMap, type YamlNode } from "./yaml.ts";
 
 export interface StateFile {

@@ -1,0 +1,66 @@
+/**
+ * Runs a state on hosts, many at once: connect, gather facts where the state asks for them, compile, send, collect.
+ *
+ * R1. Hosts are independent: what one does or fails to do is in its own result only.
+ * R2. Every wait has a limit; cancelled or timed out, no process of ours stays behind on any host.
+ * R3. A step is never run twice by us: a connection lost in the middle of one gives it an unknown outcome.
+ * R4. Values of secrets go to the hosts and nowhere else.
+ */
+import type { Become } from "../agent/protocol.ts";
+import type { JsonObject } from "../json.ts";
+import type { ModuleLibrary } from "../modules/library.ts";
+import type { StateIndex } from "../state_index.ts";
+import type { Transport } from "../transport/transport.ts";
+import type { RunEvent, RunResult } from "./result.ts";
+
+/** One host of a run. */
+export interface Target {
+  /** Unique in the run; people and results call it so. */
+  name: string;
+  transport: Transport;
+  become: Become | null;
+  /** Parameters of this host, before those of the run. */
+  params: JsonObject;
+  environment: Readonly<Record<string, string>>;
+}
+
+/** Files of the controller: what `copy` sends, where `fetch` puts. Relative paths are relative to the state's folder. */
+export interface ControllerFiles {
+  /** A file, a folder with all below it, or a link; null when there is none. Contents are read when asked for. */
+  walk(path: string): Promise<LocalFile[] | null>;
+  /** A new content for a path that `fetch` was given; folders on the way are made. Null is "as it is already". */
+  store(path: string, pieces: AsyncIterable<Uint8Array>): Promise<{ sha1: string; changed: boolean }>;
+}
+export interface LocalFile {
+  /** Below the path asked for; "" for itself. */
+  path: string;
+  type: "file" | "folder" | "link";
+  mode: number;
+  size: number;
+  target?: string;
+  read(): Promise<Uint8Array>;
+}
+
+export interface RunOptions {
+  index: StateIndex;
+  /** Of the root state. */
+  id: string;
+  targets: readonly Target[];
+  mode: "apply" | "check";
+  params: JsonObject;
+  /** Names there are, and their values, which are asked for when a step is sent. */
+  secrets: ReadonlyMap<string, () => Promise<string>>;
+  modules: ModuleLibrary;
+  files: ControllerFiles;
+  onFailure: "end-group" | "end-run" | "go-on";
+  /** Hosts at once. @default 50 */
+  jobs?: number;
+  /** Hosts at once that are being connected to. @default 10 */
+  connects?: number;
+  /** @default 10 s to connect, 30 min a step, 2 h a host */
+  limits?: Partial<{ connectMs: number; stepMs: number; runMs: number }>;
+  signal: AbortSignal;
+  onEvent?: (event: RunEvent) => void;
+}
+
+export type RunState = (options: RunOptions) => Promise<RunResult>;
