@@ -1,4 +1,5 @@
 /** Installs every part that the tests use, so that no test's own time limit pays for it. Present parts cost nothing. */
+import { ANSIBLE_VERSIONS, ensureAnsible } from "./ansible.ts";
 import { which } from "./command.ts";
 import { ensureDebian } from "./debian.ts";
 import { ensureHaproxy } from "./haproxy.ts";
@@ -17,7 +18,7 @@ export async function installParts(): Promise<void> {
   await ensureHaproxy();
   await ensureTikv();
   await ensureGoClient();
-  await Promise.all(SALT_LINES.map(ensureSalt)); // mostly waiting for downloads
+  await Promise.all([...SALT_LINES.map(ensureSalt), ...ANSIBLE_VERSIONS.map(ensureAnsible)]); // mostly downloads
 }
 
 if (import.meta.main) await installParts();
