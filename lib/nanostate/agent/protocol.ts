@@ -5,8 +5,8 @@
  * A1. A whole run goes over in one write. What follows from a result (guards, the rule after a failure, the parts of a
  *     module that its "action" does) is decided on the host, without asking back.
  * A2. Contents go by their hash: the agent asks for those that it has neither in its cache nor any need for.
- * A3. Each step is a process of its own with a process group of its own. It ends with its step, with `stepMs`, and with
- *     the channel. A step is never run again by itself.
+ * A3. Each step is a process of its own with a process group of its own. While it runs, the group ends with `stepMs` and
+ *     with the channel; what a finished step left in the background (a daemon) stays. A step is never run again by itself.
  * A4. Nothing of a run's arguments is written to a disk there but what a module itself has to read from a file, for the
  *     user's eyes only, removed with the step.
  */
@@ -140,9 +140,10 @@ export type WireEvent =
   | { type: "fetched"; fetched: WireFetched }
   | { type: "result"; result: WireResult };
 
-/** An agent that has started. One run at a time. */
+/** An agent that is starting. One run at a time; a first run may be given before the agent has said a word. */
 export interface AgentSession {
-  readonly info: AgentInfo;
+  /** Comes with the agent's first words: awaiting it before the first run costs a round trip. @throws {HostError} */
+  readonly info: Promise<AgentInfo>;
   /**
    * Does a run; ends after the last step's result.
    * @param blobs gives a content that the agent asks for. @throws {HostError} also in the middle
