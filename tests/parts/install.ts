@@ -3,6 +3,7 @@ import { ANSIBLE_VERSIONS, ensureAnsible } from "./ansible.ts";
 import { which } from "./command.ts";
 import { ensureDebian } from "./debian.ts";
 import { ensureHaproxy } from "./haproxy.ts";
+import { ensureHostBase } from "./hosts_base.ts";
 import { ensureNats } from "./nats.ts";
 import { ensurePostgres } from "./postgres.ts";
 import { ensurePython } from "./python.ts";
@@ -16,6 +17,7 @@ export async function installParts(): Promise<void> {
   await ensurePython();
   await ensureNats();
   await ensureHaproxy();
+  for (const base of ["plain", "no-python", "postgres"] as const) await ensureHostBase(base);
   await ensureTikv();
   await ensureGoClient();
   await Promise.all([...SALT_LINES.map(ensureSalt), ...ANSIBLE_VERSIONS.map(ensureAnsible)]); // mostly downloads
