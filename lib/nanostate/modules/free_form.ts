@@ -44,10 +44,15 @@ function readLine(module: string, line: string): JsonObject {
   const args: JsonObject = {};
   let command = "";
   for (const word of words(module, line)) {
-    const argument = /^\s*(\w+)=(.*)$/s.exec(unescaped(word));
-    const [, name, value] = argument ?? [];
-    if (name !== undefined && value !== undefined && ARGUMENTS.has(name)) args[name] = unquoted(value.trim());
-    else command += command === "" || command.endsWith("\n") ? word : ` ${word}`;
+    const plain = unescaped(word);
+    const [, name, value] = /^(\w+)=(.*)$/s.exec(plain) ?? [];
+    if (name !== undefined && value !== undefined && ARGUMENTS.has(name)) {
+      args[name] = unquoted(value.trim());
+      continue;
+    }
+    const isEscaped = plain.includes("=") && !/[^\\]=/s.test(plain);
+    const part = isEscaped ? plain.replaceAll("\\=", "=") : word;
+    command += command === "" || command.endsWith("\n") ? part : ` ${part}`;
   }
   return command === "" ? args : { ...args, _raw_params: command };
 }
