@@ -4,7 +4,6 @@
 # and the arguments of the step. Out: the result, as the module's own. `def NAME` is the action NAME of modules/actions.ts;
 # a name with `_` in front is a helper.
 # P1. Answers are those of the ansible-core whose modules are used, down to its texts; where 2.14 and 2.19 differ, so do these.
-# P2. A content of the cache is never handed to a module that could move or change it.
 # Source: the behaviour of ansible-core's `plugins/action`, as parity tests compare it; none of its text.
 import codecs
 import hashlib
@@ -12,7 +11,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import stat
 import tempfile
 
@@ -190,7 +188,7 @@ def _copied(ctx, args, source, rel, dest, follow):
             result["changed"] = True
             return result
         wanted = {key: args[key] for key in args if key not in ("content", "decrypt")}
-        wanted.update(more, src=source.placed(ctx, os.path.splitext(path)[1]), dest=dest, _original_basename=rel, follow=follow)
+        wanted.update(more, src=source.placed(ctx, _source_name(ctx, path)), dest=dest, _original_basename=rel, follow=follow)
         if not args.get("checksum"):
             wanted["checksum"] = source.sha1
         done = _module(ctx, "copy", wanted)
@@ -204,6 +202,11 @@ def _copied(ctx, args, source, rel, dest, follow):
     if not result.get("checksum"):
         result["checksum"] = source.sha1
     return result
+
+
+def _source_name(ctx, path):
+    """`validate` of 2.19 sees the suffix."""
+    return ".source" + os.path.splitext(path)[1] if _since(ctx, 2, 19) else "source"
 
 
 class _Content(object):
@@ -220,8 +223,8 @@ class _Content(object):
     def read(self):
         return self.bytes
 
-    def placed(self, ctx, suffix):
-        path = os.path.join(ctx.tmp(), ".source" + suffix)
+    def placed(self, ctx, name):
+        path = os.path.join(tempfile.mkdtemp(dir=ctx.tmp()), name)
         with open(path, "wb") as file:
             file.write(self.bytes)
         return path
@@ -238,8 +241,8 @@ class _Sent(object):
         with open(self.ctx.content(self.file["blob"]), "rb") as file:
             return file.read()
 
-    def placed(self, ctx, suffix):
-        return _placed(ctx, self.file, ".source" + suffix, 0o600)
+    def placed(self, ctx, name):
+        return _placed(ctx, self.file, name)
 
 
 def _content_bytes(content):
@@ -298,7 +301,7 @@ def assemble(ctx, args):
     if source.sha1 == _stat(dest, _is_true(args.get("follow")), True)["checksum"]:
         return _module(ctx, "file", wanted)
     diff = _difference(dest, source) if ctx.diff else None
-    result = _module(ctx, "copy", dict(wanted, src=source.placed(ctx, "")))
+    result = _module(ctx, "copy", dict(wanted, src=source.placed(ctx, "src")))
     if diff:
         result["diff"] = diff
     return result
@@ -386,7 +389,7 @@ def unarchive(ctx, args):
             raise _Fail("Unsupported option, an URI src (%s) is only supported when remote_src is True" % src)
         file = _local_file(ctx, src)
         _needs_folder(dest)
-        args["src"] = _linked(ctx, file, "source")
+        args["src"] = _placed(ctx, file, "source")
     else:
         _needs_folder(dest)
     return _module(ctx, "unarchive", args)
@@ -403,7 +406,7 @@ def uri(ctx, args):
         raise _Skip("This action (ansible.builtin.uri) does not support check mode.")
     if not _is_true(args.get("remote_src")):
         if args.get("src"):
-            args["src"] = _linked(ctx, _local_file(ctx, args["src"]), os.path.basename(args["src"]))
+            args["src"] = _placed(ctx, _local_file(ctx, args["src"]), os.path.basename(args["src"]))
         elif args.get("body_format") == "form-multipart":
             args["body"] = _form(ctx, args.get("body"))
     return _module(ctx, "uri", args)
@@ -416,7 +419,7 @@ def _form(ctx, body):
     for field, value in body.items():
         if isinstance(value, dict) and value.get("filename") and not value.get("content"):
             name = value["filename"]
-            value = dict(value, filename=_linked(ctx, _local_file(ctx, name, name), os.path.basename(name)))
+            value = dict(value, filename=_placed(ctx, _local_file(ctx, name, name), os.path.basename(name)))
         filled[field] = value
     return filled
 
@@ -533,18 +536,11 @@ def _local_file(ctx, written, under=""):
     raise _Fail("Could not find or access '%s' on the controller. If the file is on the host, say `remote_src: true`." % written)
 
 
-def _placed(ctx, file, name, mode):
-    """A copy of a content, which whoever gets it may move or change (P2)."""
-    path = os.path.join(ctx.tmp(), name)
-    shutil.copyfile(ctx.content(file["blob"]), path)
-    os.chmod(path, mode)
-    return path
-
-
-def _linked(ctx, file, name):
-    """A content under another name, for a module that only reads it."""
+def _placed(ctx, file, name, mode=0o600):
+    """A content under the name that a module or a person expects; whoever gets it may move or change it."""
     path = os.path.join(tempfile.mkdtemp(dir=ctx.tmp()), name)
-    os.symlink(ctx.content(file["blob"]), path)
+    os.rename(ctx.content(file["blob"]), path)
+    os.chmod(path, mode)
     return path
 
 
