@@ -26,3 +26,35 @@ export const PATTERN_DEPTH_MAX = 200;
 export const PATTERN_CAPTURES_MAX = 32;
 /** A text that stands for a number. */
 export const NUMBER_CHARS_MAX = 200;
+
+/** One module's file, or one that it imports; the largest that people ship are Go programs of some 20 MiB. */
+export const MODULE_BYTES_MAX = 64 * 1024 * 1024;
+/** Files that are looked at in a root's `modules`, and folders inside each other there. */
+export const MODULE_FILES_MAX = 10_000;
+export const MODULE_DEPTH_MAX = 16;
+/** Python files of one bundle. */
+export const IMPORTS_MAX = 4_000;
+/** Of a module's name to the name that a collection has for it now. */
+export const REDIRECTS_MAX = 8;
+
+/** Hosts at once in one run. */
+export const JOBS = 50;
+/** Hosts at once that are being connected to: each costs a key exchange. */
+export const CONNECTS = 10;
+export const CONNECT_MS = 10_000;
+export const STEP_MS = 30 * 60_000;
+/** Of one host, in one run. */
+export const RUN_MS = 2 * 60 * 60_000;
+/** What a timer takes. */
+export const LIMIT_MS_MAX = 2 ** 31 - 1;
+/** A shorter secret could not be hidden in results without hiding half of what is said. */
+export const SECRET_CHARS_MIN = 4;
+/** Lines of a secret that are shorter are not looked for by themselves. */
+export const SECRET_LINE_CHARS_MIN = 8;
+/** Between two tries to reach a host that is starting; doubled each time, up to the second. */
+export const RECONNECT_MS = 1_000;
+export const RECONNECT_MS_MAX = 12_000;
+/** Files, folders and links that one step sends. */
+export const LOCAL_FILES_MAX = 10_000;
+/** One file that is sent. */
+export const LOCAL_FILE_BYTES_MAX = 1024 ** 3;
