@@ -4,7 +4,7 @@
  * Synchronous: a bundle reads some sixty small files, which one after another take 2 ms so and 20 ms with promises, and
  * a library is asked what does a module while states are compiled.
  */
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { type Dirent, readdirSync, readFileSync, statSync } from "node:fs";
 import { MODULE_BYTES_MAX } from "../limits.ts";
 
 export interface FolderEntry {
@@ -24,7 +24,7 @@ const ABSENT = new Set(["ENOENT", "ENOTDIR", "EISDIR"]);
 export function realFiles(): LibraryFiles {
   return {
     read: (path) => orNull(() => readBounded(path)),
-    list: (folder) => orNull(() => readdirSync(folder).sort().map((name) => entry(folder, name))),
+    list: (folder) => orNull(() => listFolder(folder)),
   };
 }
 
@@ -34,7 +34,14 @@ function readBounded(path: string): Uint8Array {
   throw new RangeError(`${path} has ${size} bytes; at most ${MODULE_BYTES_MAX} are read`);
 }
 
-function entry(folder: string, name: string): FolderEntry {
+function listFolder(folder: string): FolderEntry[] {
+  const entries = readdirSync(folder, { withFileTypes: true }).map((entry) => toEntry(folder, entry));
+  return entries.sort((a, b) => a.name < b.name ? -1 : 1);
+}
+
+function toEntry(folder: string, entry: Dirent): FolderEntry {
+  const { name } = entry;
+  if (!entry.isSymbolicLink()) return { name, isFolder: entry.isDirectory() };
   const isFolder = orNull(() => statSync(`${folder}/${name}`).isDirectory()) ?? false; // null: a link to nothing
   return { name, isFolder };
 }

@@ -30,17 +30,19 @@ export function routingOf(text: string): Routing {
  * since 2.10 (a test compares all entries), so the lines of one entry are cut out and only they are read.
  */
 export function builtinRouting(text: string): Routing {
+  const sections = new Map<RoutedKind, string>();
   return (kind, name) => {
-    const section = linesBelow(text, `\n  ${kind}:\n`, /\n {0,2}[^ \n#]/g);
-    const entry = section === null ? null : linesBelow(section, `\n    ${name}:\n`, /\n {0,4}[^ \n#]/g);
-    return entry === null ? null : toRoute(parse(entry));
+    const section = sections.get(kind) ?? linesBelow(text, `\n  ${kind}:\n`, /\n {0,2}[^ \n#]/g);
+    sections.set(kind, section);
+    const entry = linesBelow(section, `\n    ${name}:\n`, /\n {0,4}[^ \n#]/g);
+    return entry === "" ? null : toRoute(parse(entry));
   };
 }
 
-/** The lines that follow `head`, to the next that `next` finds. */
-function linesBelow(text: string, head: string, next: RegExp): string | null {
+/** The lines that follow `head`, to the next that `next` finds; "" when there is no such head. */
+function linesBelow(text: string, head: string, next: RegExp): string {
   const found = text.indexOf(head);
-  if (found < 0) return null;
+  if (found < 0) return "";
   const from = found + head.length - 1;
   next.lastIndex = from;
   return text.slice(from, next.exec(text)?.index);
