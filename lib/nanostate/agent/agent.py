@@ -867,13 +867,18 @@ class Agent:
     def _run(self, run):
         rule = "go-on" if run["check"] else run["onFailure"]
         failed = None
+        fine = set()
         for group in run["groups"]:
             if rule == "end-group":
                 failed = None
             for step in group["steps"]:
+                if rule == "end-group" and failed is None:
+                    failed = next((need for need in step.get("needs", ()) if need not in fine), None)
                 if failed is not None:
                     self._result(step, kind="not-run", why="the step %s failed" % failed, cannot=False)
-                elif self._step(step) and rule != "go-on":
+                elif not self._step(step):
+                    fine.add(step["id"])
+                elif rule != "go-on":
                     failed = step["id"]
 
     def _step(self, step):

@@ -57,6 +57,8 @@ export type WireStep = WireShell | WireModule;
 
 interface WireStepBase {
   id: string;
+  /** Steps above, of other groups: when one of them failed or did not run, this one does not run and its group ends. */
+  needs?: readonly string[];
 }
 export interface WireShell extends WireStepBase {
   kind: "shell";
