@@ -192,9 +192,7 @@ export class Functions {
     if (facts === undefined) {
       throw new LuaStop("needs-facts", `fact("${path}") needs the facts of a host, and none are given`);
     }
-    const [first = "", ...rest] = path.split(".");
-    // `setup` calls them ansible_NAME.
-    return this.#value(memberAt(facts, [first, ...rest]) ?? memberAt(facts, [`ansible_${first}`, ...rest]));
+    return this.#value(factAt(facts, path));
   }
 
   #param(name: string, args: readonly Value[]): Value {
@@ -299,6 +297,12 @@ function resolve({ globals }: World, name: string): Value {
     (at, key) => at instanceof LuaTable ? at.get(key) : undefined,
     globals,
   );
+}
+
+/** What `fact(path)` finds. `setup` calls facts ansible_NAME. */
+export function factAt(facts: JsonObject, path: string): Json | undefined {
+  const [first = "", ...rest] = path.split(".");
+  return memberAt(facts, [first, ...rest]) ?? memberAt(facts, [`ansible_${first}`, ...rest]);
 }
 
 function memberAt(facts: JsonObject, path: readonly string[]): Json | undefined {

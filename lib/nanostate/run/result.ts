@@ -59,7 +59,17 @@ export interface HostResult {
   counts: Counts;
   /** In order; those that were reached before the host was lost, the rest as not run. */
   groups: GroupResult[];
+  /** What the state came to there; null when it was not compiled. */
+  plan: PlanTrace | null;
   ms: number;
+}
+
+/** Which plan it was: two hosts with the same hash had the same. */
+export interface PlanTrace {
+  /** SHA-256 of the compiled plan, hex. */
+  hash: string;
+  /** The facts that its functions asked for, and the answers. */
+  facts: JsonObject;
 }
 
 export interface RunResult {

@@ -12,6 +12,7 @@ import type { ModuleLibrary } from "../modules/library.ts";
 import type { StateIndex } from "../state_index.ts";
 import type { Transport } from "../transport/transport.ts";
 import type { RunEvent, RunResult } from "./result.ts";
+import type { StoredPlan } from "./stored_plan.ts";
 
 /** One host of a run. */
 export interface Target {
@@ -24,12 +25,15 @@ export interface Target {
   environment: Readonly<Record<string, string>>;
 }
 
-/** Files of the controller: what `copy` sends, where `fetch` puts. Relative paths are relative to the state's folder. */
+/** Files of the controller: what `copy` sends, where `fetch` puts. Paths are the runner's own: see `localPath`. */
 export interface ControllerFiles {
-  /** A file, a folder with all below it, or a link; null when there is none. Contents are read when asked for. */
-  walk(path: string): Promise<LocalFile[] | null>;
-  /** A new content for a path that `fetch` was given; folders on the way are made. Null is "as it is already". */
-  store(path: string, pieces: AsyncIterable<Uint8Array>): Promise<{ sha1: string; changed: boolean }>;
+  /**
+   * A file or folder with all below it, parents before their children; null when there is none. Contents are read when
+   * asked for. `follow`: links in a folder are what they point to; the path itself always is.
+   */
+  walk(path: string, options: { follow: boolean }): Promise<LocalFile[] | null>;
+  /** Takes a content into a file beside `near`, which is where it will go or the folder above; that is made. */
+  receive(near: string, pieces: AsyncIterable<Uint8Array>): Promise<Received>;
 }
 export interface LocalFile {
   /** Below the path asked for; "" for itself. */
@@ -38,7 +42,15 @@ export interface LocalFile {
   mode: number;
   size: number;
   target?: string;
-  read(): Promise<Uint8Array>;
+  /** In pieces, from the beginning; safe to ask for again. */
+  read(): AsyncIterable<Uint8Array>;
+}
+export interface Received {
+  sha1: string;
+  /** Puts it there, unless just that is there already. Folders on the way are made. @returns whether that changed anything */
+  keep(path: string): Promise<boolean>;
+  /** Forgets it. */
+  drop(): Promise<void>;
 }
 
 export interface RunOptions {
@@ -47,11 +59,15 @@ export interface RunOptions {
   id: string;
   targets: readonly Target[];
   mode: "apply" | "check";
+  /** Whether modules tell what they change. @default in check mode */
+  diff?: boolean;
   params: JsonObject;
   /** Names there are, and their values, which are asked for when a step is sent. */
   secrets: ReadonlyMap<string, () => Promise<string>>;
   modules: ModuleLibrary;
   files: ControllerFiles;
+  /** Of an earlier check: only a host that would still do just that is changed. */
+  stored?: StoredPlan;
   onFailure: "end-group" | "end-run" | "go-on";
   /** Hosts at once. @default 50 */
   jobs?: number;

@@ -1,0 +1,81 @@
+/**
+ * The one connection to a host: opened when it is first needed, and once more after a reboot.
+ *
+ * K1. At most one session is open. Setting one up is bounded in time, and by the run's gate.
+ * K2. Trying again is for hosts that are expected to be away for a while; nothing that ran is run again by it.
+ */
+import type { AgentSession, Become } from "../agent/protocol.ts";
+import { RECONNECT_MS, RECONNECT_MS_MAX } from "../limits.ts";
+import { HostError, type Transport } from "../transport/transport.ts";
+import { limited, pause } from "./limit.ts";
+import type { Gate } from "./pool.ts";
+import type { Target } from "./run.ts";
+
+/** See `agent/session.ts`. */
+export type StartAgent = (
+  transport: Transport,
+  options: { become: Become | null; signal: AbortSignal },
+) => Promise<AgentSession>;
+
+interface Means {
+  start: StartAgent;
+  gate: Gate;
+  connectMs: number;
+  signal: AbortSignal;
+  onConnecting: () => void;
+}
+
+export class Connection {
+  #session: AgentSession | null = null;
+
+  constructor(readonly target: Target, readonly means: Means) {}
+
+  /** @throws {HostError} */
+  async session(): Promise<AgentSession> {
+    return this.#session ??= await this.#open(this.means.connectMs, this.means.signal);
+  }
+
+  async close(): Promise<void> {
+    const session = this.#session;
+    this.#session = null;
+    await session?.close();
+  }
+
+  /**
+   * A new session that `isThere` takes, tried until there is one.
+   * @param everyMs between two tries; null for growing pauses @throws {HostError} `timed-out`, `host-key`, `login`
+   */
+  async reopen(
+    isThere: (session: AgentSession) => Promise<boolean>,
+    { withinMs, everyMs, connectMs }: { withinMs: number; everyMs: number | null; connectMs: number },
+  ): Promise<void> {
+    const { name } = this.target;
+    const why = `${name} did not come back within ${withinMs / 1000} s`;
+    using limit = limited(this.means.signal, withinMs, why);
+    for (let waitMs = everyMs ?? RECONNECT_MS;; waitMs = everyMs ?? Math.min(2 * waitMs, RECONNECT_MS_MAX)) {
+      await this.close();
+      try {
+        const session = await this.#open(connectMs, limit.signal);
+        this.#session = session;
+        if (await isThere(session)) return;
+      } catch (error) {
+        if (!isForAWhile(error)) throw error;
+      }
+      await pause(waitMs, limit.signal); // K2: ends with the limit
+    }
+  }
+
+  async #open(connectMs: number, signal: AbortSignal): Promise<AgentSession> {
+    const { start, gate, onConnecting } = this.means;
+    return await gate.run(async () => {
+      onConnecting();
+      const why = `${this.target.transport.address} did not answer within ${connectMs / 1000} s`;
+      using limit = limited(signal, connectMs, why);
+      return await start(this.target.transport, { become: this.target.become, signal: limit.signal });
+    });
+  }
+}
+
+function isForAWhile(error: unknown): boolean {
+  return error instanceof HostError && ["refused", "timed-out", "lost", "no-shell"].includes(error.code);
+}
