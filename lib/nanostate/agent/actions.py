@@ -170,12 +170,12 @@ def _copied(ctx, args, source, rel, dest, follow):
     """One file; None when it is there and must not be replaced."""
     force = _is_true(args.get("force", True))
     path = os.path.join(dest, rel) if dest.endswith("/") else dest
-    there = _stat(path, follow, force)
+    there = _stat(ctx, path, follow, force)
     if there["isdir"]:
         if isinstance(source, _Content):
             return {"diff": [], "failed": True, "msg": "can not use content with a dir as dest"}
         path = os.path.join(path, rel)
-        there = _stat(path, follow, force)
+        there = _stat(ctx, path, follow, force)
     if there["exists"] and not force:
         return None
 
@@ -298,7 +298,7 @@ def assemble(ctx, args):
     dest = os.path.expanduser(dest)
     wanted = {key: args[key] for key in args if key not in ("remote_src", "regexp", "delimiter", "ignore_hidden")}
     wanted["dest"] = dest
-    if source.sha1 == _stat(dest, _is_true(args.get("follow")), True)["checksum"]:
+    if source.sha1 == _stat(ctx, dest, _is_true(args.get("follow")), True)["checksum"]:
         return _module(ctx, "file", wanted)
     diff = _difference(dest, source) if ctx.diff else None
     result = _module(ctx, "copy", dict(wanted, src=source.placed(ctx, "src")))
@@ -388,15 +388,15 @@ def unarchive(ctx, args):
         if _since(ctx, 2, 19) and "://" in src:
             raise _Fail("Unsupported option, an URI src (%s) is only supported when remote_src is True" % src)
         file = _local_file(ctx, src)
-        _needs_folder(dest)
+        _needs_folder(ctx, dest)
         args["src"] = _placed(ctx, file, "source")
     else:
-        _needs_folder(dest)
+        _needs_folder(ctx, dest)
     return _module(ctx, "unarchive", args)
 
 
-def _needs_folder(dest):
-    if not _stat(dest, True, False)["isdir"]:
+def _needs_folder(ctx, dest):
+    if not _stat(ctx, dest, True, False)["isdir"]:
         raise _Fail("dest '%s' must be an existing dir" % dest)
 
 
@@ -544,14 +544,15 @@ def _placed(ctx, file, name, mode=0o600):
     return path
 
 
-def _stat(path, follow, checksum):
+def _stat(ctx, path, follow, checksum):
     path = os.path.expandvars(os.path.expanduser(path))
     try:
         found = os.stat(path) if follow else os.lstat(path)
     except FileNotFoundError:
         return {"exists": False, "isdir": False, "checksum": "1"}
     except OSError as error:
-        raise _Fail("Failed to get information on remote file (%s): %s" % (path, error.strerror))
+        prefix = "Task failed: " if _since(ctx, 2, 19) else ""
+        raise _Fail("%sFailed to get information on remote file (%s): %s" % (prefix, path, error.strerror))
     sha1 = ""
     if checksum and stat.S_ISREG(found.st_mode) and os.access(path, os.R_OK):
         digest = hashlib.sha1()
