@@ -1,0 +1,53 @@
+# What the cases of parity_cases.ts find on a host: files, a package to install, a repository, a web server. Every host the same.
+set -eu
+umask 022
+mkdir -p /p/tree/sub /p/frag /p/deb/DEBIAN /p/deb/usr/share/salar-demo /p/repo /p/www /p/wheel /p/unpack
+ip link set lo up
+
+printf 'alpha\nbeta\ngamma\n' >/p/lines
+printf 'hello\n' >/p/old
+printf 'same\n' >/p/same
+printf 'x' >/p/tree/one
+printf 'y' >/p/tree/sub/two
+printf 'b\n' >/p/frag/20-b
+printf 'a' >/p/frag/10-a
+ln -s /p/lines /p/link
+find /p/tree /p/frag /p/lines /p/old /p/same -exec touch -h -d '2020-01-02 03:04:05 UTC' {} +
+
+printf 'Package: salar-demo\nVersion: 1.0\nArchitecture: all\nMaintainer: Nobody <nobody@example.org>\nDescription: a demo\n' \
+  >/p/deb/DEBIAN/control
+printf 'demo\n' >/p/deb/usr/share/salar-demo/file
+find /p/deb -exec touch -d '2020-01-02 03:04:05 UTC' {} +
+SOURCE_DATE_EPOCH=1577934245 dpkg-deb --build --root-owner-group /p/deb /p/repo/salar-demo_1.0_all.deb >/dev/null
+{
+  cat /p/deb/DEBIAN/control
+  printf 'Filename: ./salar-demo_1.0_all.deb\nSize: %s\n' "$(stat -c %s /p/repo/salar-demo_1.0_all.deb)"
+  printf 'SHA256: %s\n\n' "$(sha256sum /p/repo/salar-demo_1.0_all.deb | cut -d' ' -f1)"
+} >/p/repo/Packages
+rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*
+printf 'deb [trusted=yes] file:/p/repo ./\n' >/etc/apt/sources.list
+apt-get -qq update
+
+export GIT_AUTHOR_DATE='2020-01-02T03:04:05Z' GIT_COMMITTER_DATE='2020-01-02T03:04:05Z'
+git -c init.defaultBranch=main init -q /p/git
+git -C /p/git -c user.name=a -c user.email=a@example.org commit -q --allow-empty -m one
+git config --global --add safe.directory '*'
+
+svnadmin create /p/svn
+svn -q mkdir -m one file:///p/svn/trunk
+
+python3 - <<'PYTHON'
+import zipfile
+with zipfile.ZipFile("/p/wheel/salar_demo-1.0-py3-none-any.whl", "w") as wheel:
+    wheel.writestr("salar_demo.py", "")
+    wheel.writestr("salar_demo-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: salar-demo\nVersion: 1.0\n")
+    wheel.writestr("salar_demo-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+    wheel.writestr("salar_demo-1.0.dist-info/RECORD", "")
+PYTHON
+
+printf 'served\n' >/p/www/page
+touch -d '2020-01-02 03:04:05 UTC' /p/www/page
+printf '%s\n' '#!/bin/sh' 'case $1 in status) test -e /run/demo;; start) touch /run/demo;; stop) rm -f /run/demo;; esac' >/etc/init.d/demo
+chmod 755 /etc/init.d/demo
+tar -C /p/tree -czf /p/tree.tgz .
+setsid python3 -m http.server --bind 127.0.0.1 --directory /p/www 8123 </dev/null >/dev/null 2>&1 &
