@@ -27,6 +27,8 @@ export interface SshHost {
   newKnownHosts: string | null;
   hashKnownHosts: boolean;
   identityFiles: string[];
+  /** Certificates of those keys, beside `IDENTITY-cert.pub`. */
+  certificateFiles: string[];
   identitiesOnly: boolean;
   /** Socket of ssh-agent. */
   agent: string | null;
@@ -139,6 +141,7 @@ function resolve(name: string, context: Context, overrides: Overrides, depth = 0
     newKnownHosts: (overrides.knownHosts ?? userKnown)[0] ?? null,
     hashKnownHosts: value.yes("hashknownhosts"),
     identityFiles: paths("identityfile", ["~/.ssh/id_rsa", "~/.ssh/id_ecdsa", "~/.ssh/id_ed25519"]),
+    certificateFiles: paths("certificatefile", []),
     identitiesOnly: value.yes("identitiesonly"),
     agent: agentOf(found.get("identityagent"), expand, environment),
     bindAddress: value.text("bindaddress"),

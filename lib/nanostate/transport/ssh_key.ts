@@ -19,7 +19,8 @@ export function fingerprint(blob: Uint8Array): string {
 }
 
 /** @returns null when the bytes are no public key */
-export function publicKey(blob: Buffer): PublicKey | null {
+export function publicKey(bytes: Uint8Array): PublicKey | null {
+  const blob = Buffer.from(bytes);
   try {
     return { type: new WireReader(blob).text(), blob };
   } catch {

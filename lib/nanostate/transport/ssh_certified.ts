@@ -1,0 +1,108 @@
+/**
+ * What ssh2 lacks: certificates, of hosts and of users. It knows plain keys only, in both directions; here its inside
+ * is made to do the rest. The import map pins the version that this fits.
+ *
+ * V1. Nothing becomes weaker: ssh2 still checks the host's signature over the whole exchange, with the key that the
+ *     certificate holds. Were its inside other than thought here, that signature would not fit, and the connection fails.
+ * V2. Each use first looks whether the inside is as expected, and says so if not.
+ * Not possible: certificates of RSA hosts, which ssh2 refuses before we are asked.
+ */
+import { Buffer } from "node:buffer";
+import type { Client } from "ssh2";
+import { type PublicKey, WireReader, wireStrings } from "./ssh_key.ts";
+
+interface Lists {
+  kex: { array: string[] };
+  serverHostKey: { array: string[] };
+  cs: Direction;
+  sc: Direction;
+}
+type Direction = Record<"cipher" | "mac" | "compress" | "lang", { array: string[] }>;
+interface Offer {
+  lists: Lists;
+  constructor: new (offer: unknown) => Offer;
+}
+interface Exchange {
+  negotiated: { serverHostKey: string };
+  _hostKey: Buffer;
+}
+interface Protocol {
+  _offer: Offer;
+  _kex?: Exchange;
+  _authsQueue: string[];
+  _cipher: { encrypt(packet: Buffer): void };
+  _packetRW: {
+    write: { allocStart: number; alloc(bytes: number): Buffer; finalize(packet: Buffer): Buffer };
+  };
+}
+
+/** Asks the host for certificates before it is asked for plain keys. To be called right after `connect()`. */
+export function offerCertificates(client: Client, algorithms: readonly string[]): void {
+  if (algorithms.length === 0) return;
+  const protocol = insideOf(client);
+  const { lists, constructor: Offer } = protocol._offer;
+  const direction = ({ cipher, mac, compress, lang }: Direction) => ({
+    cipher: cipher.array,
+    mac: mac.array,
+    compress: compress.array,
+    lang: lang.array,
+  });
+  protocol._offer = new Offer({
+    kex: lists.kex.array,
+    serverHostKey: [...algorithms, ...lists.serverHostKey.array],
+    cs: direction(lists.cs),
+    sc: direction(lists.sc),
+  });
+}
+
+/** Lets ssh2 go on with the key in a host's certificate. To be called when that was found good, in `hostVerifier`. */
+export function useCertifiedKey(client: Client, certificate: Buffer, key: PublicKey): void {
+  const exchange = insideOf(client)._kex;
+  if (exchange === undefined || !Buffer.isBuffer(exchange._hostKey)) throw unexpected();
+  exchange.negotiated.serverHostKey = key.type;
+  // ssh2 reads it first for the hash over the exchange, which covers the certificate, then for the key to check with.
+  let reads = 0;
+  Object.defineProperty(exchange, "_hostKey", { get: () => reads++ === 0 ? certificate : key.blob });
+}
+
+/**
+ * Sends a login by certificate. ssh2 would name the signature after the certificate; hosts want the key's name there.
+ * @param signed what was signed: the session's id, then the request. @param signature as SSH has it, without a name
+ */
+export function sendCertifiedLogin(
+  client: Client,
+  signed: Buffer,
+  algorithm: string,
+  signature: Buffer,
+): void {
+  const protocol = insideOf(client);
+  const reader = new WireReader(signed);
+  reader.string(); // the session's id is signed and not sent
+  const request = signed.subarray(reader.position);
+  const message = Buffer.concat([request, wireStrings(wireStrings(algorithm, signature))]);
+  const { write } = protocol._packetRW;
+  const packet = write.alloc(message.length);
+  packet.set(message, write.allocStart);
+  protocol._authsQueue.push("publickey");
+  protocol._cipher.encrypt(write.finalize(packet));
+}
+
+/** V2. */
+function insideOf(client: Client): Protocol {
+  const protocol: unknown = "_protocol" in client ? client._protocol : undefined;
+  if (!isProtocol(protocol)) throw unexpected();
+  return protocol;
+}
+
+function isProtocol(value: unknown): value is Protocol {
+  return isObject(value) && isObject(value["_offer"]) && isObject(value["_offer"]["lists"]) &&
+    Array.isArray(value["_authsQueue"]) && isObject(value["_cipher"]) && isObject(value["_packetRW"]);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
+}
+
+function unexpected(): Error {
+  return new Error("Cannot use a certificate: the version of ssh2 is another than the one this was made for");
+}
