@@ -58,3 +58,12 @@ export const RECONNECT_MS_MAX = 12_000;
 export const LOCAL_FILES_MAX = 10_000;
 /** One file that is sent. */
 export const LOCAL_FILE_BYTES_MAX = 1024 ** 3;
+
+/** From the start of the channel to the agent's first words: what a login shell may take. */
+export const AGENT_START_MS_MAX = 30_000;
+/** What a login shell may print before them. */
+export const AGENT_NOISE_BYTES_MAX = 1024 * 1024;
+/** A content goes to the agent in frames of this size. */
+export const BLOB_PIECE_BYTES_MAX = 1024 * 1024;
+/** Of the agent for `sh`: outputs are counted, so its lines are short. */
+export const SHELL_LINE_BYTES_MAX = 4096;

@@ -979,7 +979,7 @@ def end(*_):
 
 
 def main(nonce, actions):
-    os.write(1, ("\nnanostate:%s:python\n" % nonce).encode())
+    os.write(1, ("nanostate:%s:python." % nonce).encode())
     wire = Wire()
     agent = Agent(wire, actions)
     signal.signal(signal.SIGTERM, end)

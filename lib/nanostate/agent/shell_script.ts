@@ -1,0 +1,78 @@
+/** A run as a script for `shell_agent.sh`: what it calls is defined there. */
+import { createHash } from "node:crypto";
+import type { AgentRun, WireCommand, WireModule, WireStep } from "./protocol.ts";
+
+/** What `sh` can do of a step: its commands (those of a shell step, or `raw`), a binary, or nothing. */
+export type ShellWork =
+  | { kind: "commands"; commands: readonly WireCommand[] }
+  | { kind: "binary"; blob: string; args: string }
+  | { kind: "skipped" }
+  | { kind: "cannot"; why: string };
+
+export function shellWork(run: AgentRun, step: WireStep): ShellWork {
+  if (step.kind === "shell") return { kind: "commands", commands: step.commands };
+  if (step.action === "raw") {
+    return run.check ? { kind: "skipped" } : { kind: "commands", commands: [rawCommand(step)] };
+  }
+  const module = run.modules[step.module];
+  if (step.action === null && module?.kind === "binary") {
+    const internal = { _ansible_check_mode: run.check, _ansible_diff: run.diff, _ansible_verbosity: 0 };
+    return { kind: "binary", blob: module.blob, args: JSON.stringify({ ...step.args, ...internal }) };
+  }
+  return { kind: "cannot", why: `there is no Python on this host, which ${step.module} needs` };
+}
+
+function rawCommand({ args }: WireModule): WireCommand {
+  const line = String(args["_raw_params"] ?? "");
+  const { executable } = args;
+  return { name: "raw", run: typeof executable === "string" ? `exec ${executable} -c ${quoted(line)}` : line };
+}
+
+export function shellScript(run: AgentRun): string {
+  const lines = [`check=${run.check ? 1 : ""} rule=${run.check ? "go-on" : run.onFailure}`];
+  for (const [name, value] of Object.entries(run.environment)) lines.push(exported(name, value));
+  const seconds = Math.ceil(run.stepMs / 1000);
+  let number = 0;
+  for (const group of run.groups) {
+    if (run.onFailure === "end-group") lines.push("stopped=");
+    for (const step of group.steps) {
+      lines.push(`if begin ${number++} ${seconds}; then`, ...workLines(run, step), "echo done; fi");
+    }
+  }
+  return lines.join("\n");
+}
+
+function workLines(run: AgentRun, step: WireStep): string[] {
+  const work = shellWork(run, step);
+  switch (work.kind) {
+    case "commands":
+      return work.commands.map((command) => `${variables(command)}\ncommand_`);
+    case "binary":
+      return [`module ${work.blob} ${quoted(work.args)}`];
+    case "skipped":
+      return [];
+    case "cannot":
+      return ["cannot"];
+  }
+}
+
+function variables({ run, creates, removes, unless, onlyif, once, ok }: WireCommand): string {
+  const texts = { run, creates, removes, unless, onlyif, key: once };
+  const words = Object.entries(texts).map(([name, text]) => `${name}=${quoted(text ?? "")}`);
+  return [...words, `once=${once === undefined ? "" : onceName(once)}`, `ok=${quoted((ok ?? [0]).join(" "))}`]
+    .join(" ");
+}
+
+/** As `once_path` of agent.py, so that a host that gets a Python still remembers. */
+function onceName(key: string): string {
+  return createHash("sha256").update(key).digest("hex");
+}
+
+function exported(name: string, value: string): string {
+  if (!/^[A-Za-z_]\w*$/.test(name)) throw new RangeError(`"${name}" cannot be the name of a variable for sh`);
+  return `export ${name}=${quoted(value)}`;
+}
+
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}
