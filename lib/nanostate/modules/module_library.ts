@@ -52,22 +52,26 @@ export function moduleLibrary(options: LibraryOptions): ModuleLibrary {
 
 function actionOf(module: string, places: ModulePlaces): { action: string | null } | { refused: string } {
   const place = placeOf(module, null, places);
-  // A root's own `debug` is not the one that Ansible's engine does.
-  if (place.from === "root") return ownPart(module);
-  if (place.from !== "collection") return partOf(place.from === null ? module : place.name);
-  const [namespace = "", collection = "", ...rest] = place.name.split(".");
-  const found = places.collection(namespace, collection);
-  const hasPart = found !== null &&
-    (places.files.read(`${found.folder}/plugins/action/${rest.join("/")}.py`) !== null ||
-      found.routing("action", rest.join(".")) !== null);
-  if (!hasPart) return { action: null };
-  const reason = "its collection has a part for Ansible's own engine (plugins/action), which is not there";
-  return { refused: `Cannot run ${module}: ${reason}; use shell steps, or another module` };
+  if (place.from === "collection") return collectionsPart(module, place.name, places) ?? { action: null };
+  const part = partOf(place.from === null ? module : place.name);
+  if (!("refused" in part)) return { action: part.action };
+  return place.from === "root" ? { action: null } : part; // a root's own `debug` is not the one of Ansible's engine
 }
 
-function ownPart(module: string): { action: string | null } {
-  const part = partOf(module);
-  return { action: "refused" in part ? null : part.action };
+/** Why a collection's module cannot be run; null when it can. */
+function collectionsPart(
+  module: string,
+  name: string,
+  { collection, files }: ModulePlaces,
+): { refused: string } | null {
+  const [namespace = "", coll = "", ...rest] = name.split(".");
+  const found = collection(namespace, coll);
+  const hasPart = found !== null &&
+    (files.read(`${found.folder}/plugins/action/${rest.join("/")}.py`) !== null ||
+      found.routing("action", rest.join(".")) !== null);
+  if (!hasPart) return null;
+  const reason = "its collection has a part for Ansible's own engine (plugins/action), which is not there";
+  return { refused: `Cannot run ${module}: ${reason}; use shell steps, or another module` };
 }
 
 interface Packer {
@@ -114,17 +118,19 @@ function bundleOf(
   return { modules, ansible: wire, blobs: blobs.set(wire.payload, bytes) };
 }
 
+/** What is remembered of: 200 for the most usual modules, 2,000 if all of a big collection's are used. */
+const CONTENTS_MAX = 4_000;
 const NO_ANSIBLE =
   "it imports ansible.module_utils; install ansible-core, or name its folder by --ansible or SALAR_ANSIBLE";
 
-/** Whole names, and whether the run fails without. @throws {ModuleError} a module that only an engine does */
+/** Whole names, and whether the run fails without. @throws {ModuleError} a module that cannot be run */
 function withCompanions(wanted: readonly string[], places: ModulePlaces): Map<string, boolean> {
   const all = new Map<string, boolean>();
   for (const module of wanted) {
-    const place = placeOf(module, null, places);
-    const part = partOf(place.from === null ? module : place.name);
-    if ("refused" in part && place.from !== "root") throw new ModuleError(module, part.refused);
-    if ("refused" in part || part.action === null) all.set(module, true);
+    const answer = actionOf(module, places);
+    if ("refused" in answer) throw new ModuleError(module, answer.refused);
+    const part = answer.action === null ? null : partOf(`ansible.builtin.${answer.action}`);
+    if (part === null || "refused" in part) all.set(module, true);
     else for (const companion of part.companions) all.set(companion, all.get(companion) ?? false);
   }
   return all;
@@ -134,6 +140,8 @@ function packer(places: ModulePlaces): Packer {
   const imports = new Map<string, readonly PythonImport[]>();
   const contents = new Map<string, ZipContent>();
   return (modules, ansible) => {
+    if (contents.size > CONTENTS_MAX) { for (const known of [imports, contents]) known.clear(); // files change, seldom
+     }
     const { folder, routing, always, synthesized, version, entry, internal, pythonMin } = ansible;
     const files = pythonFiles(modules, always, synthesized, {
       folder,
