@@ -7,7 +7,7 @@
 import type { AgentSession, Become } from "../agent/protocol.ts";
 import { RECONNECT_MS, RECONNECT_MS_MAX } from "../limits.ts";
 import { HostError, type Transport } from "../transport/transport.ts";
-import { limited, pause } from "./limit.ts";
+import { endedBy, limited, pause } from "./limit.ts";
 import type { Gate } from "./pool.ts";
 import type { Target } from "./run.ts";
 
@@ -71,7 +71,10 @@ export class Connection {
       onConnecting();
       const why = `${this.target.transport.address} did not answer within ${connectMs / 1000} s`;
       using limit = limited(signal, connectMs, why);
-      return await start(this.target.transport, { become: this.target.become, signal: limit.signal });
+      const { transport, become } = this.target;
+      return await start(transport, { become, signal: limit.signal }).catch((error) => {
+        throw limit.signal.aborted ? endedBy(limit.signal) : error; // who ended it knows best
+      });
     });
   }
 }

@@ -82,17 +82,21 @@ export class Preparation {
 
   /** One module that is nowhere must not keep the others from running: R2. */
   async #bundled(steps: readonly ReadyStep[], platform: Platform): Promise<ReadyPlan> {
-    const left = new Set(steps.flatMap(({ work }) => modulesOf(work)));
-    const refused = new Map<string, string>();
-    for (;;) { // ends: each round takes a module away
-      try {
-        const bundle = await this.bundle([...left].sort(), platform);
-        return { steps: steps.map((step) => withRefusal(step, refused)), bundle };
-      } catch (error) {
-        if (!(error instanceof ModuleError) || !left.delete(error.module)) throw error;
-        refused.set(error.module, error.message);
-      }
+    const modules = [...new Set(steps.flatMap(({ work }) => modulesOf(work)))].sort();
+    try {
+      return { steps: [...steps], bundle: await this.bundle(modules, platform) };
+    } catch (error) {
+      if (!(error instanceof ModuleError)) throw error;
     }
+    const refused = new Map<string, string>();
+    for (const module of modules) {
+      await this.bundle([module], platform).catch((error) => {
+        if (!(error instanceof ModuleError)) throw error;
+        refused.set(module, error.message);
+      });
+    }
+    const bundle = await this.bundle(modules.filter((module) => !refused.has(module)), platform);
+    return { steps: steps.map((step) => withRefusal(step, refused)), bundle };
   }
 
   async #read({ plan }: Compiled): Promise<ReadyStep[]> {
@@ -120,12 +124,13 @@ export class Preparation {
     const answer = this.#library.action(module);
     if ("refused" in answer) return { kind: "refused", why: answer.refused };
     const args = readArgs(module, filled);
-    const part = partOf(module);
-    if ("where" in part && part.where === "runner") {
-      return { kind: "runner", part: part.action ?? module, args };
-    }
-    const files = await this.#sources.wireFiles({ module, ...step }, localSources(module, args));
     const { action } = answer;
+    const part = action === null ? null : partOf(`ansible.builtin.${action}`);
+    if (action !== null && part !== null && "where" in part && part.where === "runner") {
+      return { kind: "runner", part: action, args };
+    }
+    const sources = action === null ? [] : localSources(module, args);
+    const files = await this.#sources.wireFiles({ module, ...step }, sources);
     const wire = { kind: "module", id: step.id, module, args, action } as const;
     return { kind: "agent", wire: files.length === 0 ? wire : { ...wire, files } };
   }
@@ -151,10 +156,11 @@ export class Preparation {
 /** Those that the library has to find. `raw`, `script` and `fetch` are actions alone, which need none. */
 function modulesOf(work: Work): string[] {
   if (work.kind !== "agent" || work.wire.kind !== "module") return [];
-  const { module, args } = work.wire;
-  const part = partOf(module);
-  if ("refused" in part || part.action !== null && part.companions.length === 0) return [];
-  return [module, ...chosenModules(module, args)];
+  const { module, args, action } = work.wire;
+  if (action === null) return [module];
+  const part = partOf(`ansible.builtin.${action}`);
+  const isAlone = "refused" in part || part.companions.length === 0;
+  return isAlone ? [] : [module, ...chosenModules(module, args)];
 }
 
 function withRefusal(ready: ReadyStep, refused: ReadonlyMap<string, string>): ReadyStep {
