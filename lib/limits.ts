@@ -140,7 +140,26 @@ export const OUTBOX_FETCH_MAX = 100;
 /** How far behind a newer event one may still be filed: events stand by time, clocks differ, transactions last. */
 export const EVENTS_LATE_MS_MAX = CLOCK_SKEW_MS_MAX + STORE_SNAPSHOT_MS_MAX;
 
+/** Runs of nanostates: the parameters of one, and its whole result as JSON, which travels in a statement. */
+export const RUN_PARAMS_MAX = 64;
+export const RUN_RESULT_BYTES_MAX = 96 * 1024;
+/** How often whoever does a run tells how far it is, and for how long it may be silent before its outcome is unknown. */
+export const RUN_PROGRESS_MS = 5_000;
+export const RUN_GRACE_MS = 60_000;
+/** How long a run may take: unless said, and at most. */
+export const RUN_MS = 2 * 3_600_000;
+export const RUN_MS_MAX = 12 * 3_600_000;
+/** How long the agent of a staged machine may take to enrol after the state was applied. */
+export const RUN_JOIN_MS = 5 * 60_000;
+/** Ended runs are kept so long; a tick forgets so many at most. */
+export const RUN_KEEP_MS = 30 * 24 * 3_600_000;
+export const RUNS_FORGOTTEN_MAX = 100;
+
 // Node agent
+/** Runs of nanostates that an agent does at once, each on another machine. */
+export const RUNS_AT_ONCE_MAX = 4;
+/** Ended runs that it remembers, to tell a repeated directive from a stale one. */
+export const RUNS_REMEMBERED_MAX = 100;
 export const CHANGES_PER_MESSAGE_MAX = 1_000;
 /** JSON of one `Changes`: in a statement it grows by 4/3 (base64url) and by claims, header and signature. */
 export const CHANGES_BYTES_MAX = ENVELOPE_BYTES_MAX * 3 / 4 - 2_048;

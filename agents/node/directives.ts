@@ -11,14 +11,15 @@
 import { z } from "zod";
 import type { Bus } from "../../lib/bus/bus.ts";
 import { subjects } from "../../lib/bus/subjects.ts";
-import { Directives, type NodeReport, type StatementKind } from "../../lib/cluster/protocol.ts";
-import { type ErrorCode, isSalarError } from "../../lib/errors.ts";
+import { Directives, type NodeReport } from "../../lib/cluster/protocol.ts";
+import { isSalarError } from "../../lib/errors.ts";
 import type { Log } from "../../lib/log.ts";
-import { decodeReply } from "../../lib/mesh/reply.ts";
 import type { Disk, Probe, Scope } from "../../lib/seams.ts";
+import { ask as askCluster, isHopeless, type Question } from "./asking.ts";
 import type { NodeApi, Outcome } from "./node_api.ts";
 import { type NodeState, writeState } from "./state.ts";
-import type { NodeDirective, NodeTrust } from "./trust.ts";
+import type { StateRuns } from "./state_runs.ts";
+import type { NodeTrust, OpenedDirective } from "./trust.ts";
 
 export interface DirectiveOptions {
   bus: Bus;
@@ -27,14 +28,15 @@ export interface DirectiveOptions {
   folder: string;
   trust: NodeTrust;
   api: NodeApi;
+  /** Null where nanostates are not run. */
+  runs: StateRuns | null;
   probe: Probe;
   log: Log;
 }
 
 const Acknowledged = z.object({ ok: z.literal(true) });
+const NO_RUNS: Outcome = { ok: false, reason: "this agent runs no nanostates" };
 const REASON_CHARS_MAX = 1_000;
-/** Answers that speak of the report itself, not of who sent it or of the moment. */
-const HOPELESS: readonly ErrorCode[] = ["bad-input", "not-found", "conflict"];
 
 export interface DirectiveLoop {
   /** One round; true when there may be more at once. Rejects for what may pass: call again later. */
@@ -52,22 +54,16 @@ export function directiveLoop(initial: NodeState, options: DirectiveOptions): Di
     state = next; // only now: what is not on disk did not happen
   }
 
-  async function ask<T>(
-    scope: Scope,
-    subject: string,
-    { kind, body, answer }: { kind: StatementKind; body: Record<string, unknown>; answer: z.ZodType<T> },
-  ): Promise<T> {
-    const text = trust.sign(kind, body, state, { nowMs: scope.nowMs() });
-    return decodeReply(answer, await bus.request(scope, subject, new TextEncoder().encode(text)));
-  }
+  const ask = <T>(scope: Scope, question: Question<T>) =>
+    askCluster(scope, { bus, trust, cluster: state }, question);
 
   async function sendReports(scope: Scope): Promise<void> {
     if (state.reports.length === 0) return;
     for (const body of state.reports) {
       try {
-        await ask(scope, nodeReport(trust.fp), { kind: "node.report", body, answer: Acknowledged });
+        await ask(scope, { subject: nodeReport(trust.fp), kind: "node.report", body, answer: Acknowledged });
       } catch (error) {
-        if (!isSalarError(error) || !HOPELESS.includes(error.code)) throw error; // D5
+        if (!isHopeless(error)) throw error; // D5
         log.error("report is not taken and was dropped", { report: body, error });
       }
     }
@@ -78,7 +74,8 @@ export function directiveLoop(initial: NodeState, options: DirectiveOptions): Di
     async round(scope) {
       await sendReports(scope); // D2
       const body = { after: state.done };
-      const { directives, last } = await ask(scope, nodeFetch(trust.fp), {
+      const { directives, last } = await ask(scope, {
+        subject: nodeFetch(trust.fp),
         kind: "node.fetch",
         body,
         answer: Directives,
@@ -91,9 +88,10 @@ export function directiveLoop(initial: NodeState, options: DirectiveOptions): Di
       }
       const before = state.done;
       for (const text of directives) {
-        const { seq, kind, directive } = trust.openDirective(text, state, scope.nowMs());
+        const opened = trust.openDirective(text, state, scope.nowMs());
+        const { seq, kind } = opened;
         if (seq <= state.done) continue;
-        const outcome = await act(scope, options, directive);
+        const outcome = await act(scope, options, opened);
         probe.sometimes(`node.${kind}.${outcome.ok ? "done" : "refused"}`);
         log.info("directive", { seq, kind, ...outcome });
         await save({ done: seq, reports: [...state.reports, reportOf(seq, outcome)] }); // D1, D3
@@ -111,8 +109,8 @@ function reportOf(seq: number, outcome: Outcome): NodeReport {
 
 async function act(
   scope: Scope,
-  { api }: DirectiveOptions,
-  directive: NodeDirective | null,
+  { api, runs }: DirectiveOptions,
+  { directive, epoch }: OpenedDirective,
 ): Promise<Outcome> {
   try {
     switch (directive?.kind) {
@@ -124,6 +122,10 @@ async function act(
         return await api.forgetKey(scope, directive.body.minionId);
       case "directive.retire":
         return await api.retire(scope, directive.body.minionIds);
+      case "directive.state.run":
+        return await runs?.begin(directive.body, epoch) ?? NO_RUNS;
+      case "directive.state.cancel":
+        return runs?.cancel(directive.body.run) ?? NO_RUNS;
     }
   } catch (error) {
     const isFinal = isSalarError(error) && !error.retry && !scope.signal.aborted; // D4

@@ -1,8 +1,8 @@
 /**
- * The node agent: beats, feeds row changes to the bus, follows directives. Over seams only.
+ * The node agent: beats, feeds row changes to the bus, follows directives, runs nanostates. Over seams only.
  *
  * In: an enrolled state on disk, and the parts that touch the node. Out: nothing, it runs until its scope ends.
- * N1. The three works go on without one another: a database that is down stops no heartbeat and no key.
+ * N1. Its works go on without one another: a database that is down stops no heartbeat and no key.
  * N2. With the bus or the director gone, nothing is done and nothing is forgotten; it comes back by itself.
  * Source: the supervisor's shape from the tunnel of Restate's TypeScript SDK.
  */
@@ -17,8 +17,12 @@ import { directiveLoop, type DirectiveOptions } from "./directives.ts";
 import { changeFeed } from "./feed.ts";
 import { heart } from "./heart.ts";
 import { readState } from "./state.ts";
+import type { StateRunner } from "./state_runner.ts";
+import { stateRuns } from "./state_runs.ts";
 
-export interface NodeAgentDeps extends DirectiveOptions {
+export interface NodeAgentDeps extends Omit<DirectiveOptions, "runs"> {
+  /** Null where nanostates are not run. */
+  runner: StateRunner | null;
   /** Null without change capture. */
   source: ChangeSource | null;
 }
@@ -28,7 +32,7 @@ export interface NodeAgentDeps extends DirectiveOptions {
  * @throws {SalarError} `bad-config` when the node is not enrolled or the identity is another; `bad-record`.
  */
 export async function runNodeAgent(scope: Scope, deps: NodeAgentDeps): Promise<void> {
-  const { disk, folder, bus, trust, source, log } = deps;
+  const { disk, folder, bus, trust, source, runner, log } = deps;
   const state = await readState(disk, folder);
   if (state === null) throw new SalarError("bad-config", "Cannot run: this node is not enrolled");
   if (state.fp !== trust.fp) {
@@ -44,7 +48,8 @@ export async function runNodeAgent(scope: Scope, deps: NodeAgentDeps): Promise<v
   }
 
   const hints = bell();
-  const directives = directiveLoop(state, deps);
+  const runs = runner === null ? null : await stateRuns(scope, { ...options, runner });
+  const directives = directiveLoop(state, { ...deps, runs });
   let listening = false;
   for (let failures = 0;;) {
     try {

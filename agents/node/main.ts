@@ -82,6 +82,7 @@ async function run(args: string[]): Promise<void> {
     trust,
     log,
     probe: realProbe(log),
+    runner: null,
     source: postgresCapture({ database, facts: sql, disk, originPath: `${config.folder}/origin.json`, log }),
     api: uyuniApi({
       uyuni: uyuniClient({

@@ -10,6 +10,7 @@ import {
   Fetch,
   NodeBeat,
   NodeReport,
+  NodeRun,
   STATEMENT_KINDS,
   type StatementKind,
 } from "../../lib/cluster/protocol.ts";
@@ -103,6 +104,8 @@ export interface Order {
   seq: number;
   kind: StatementKind;
   body: Record<string, unknown>;
+  /** @default 0 */
+  epoch?: number;
 }
 
 export const accept = (seq: number, minionId: string): Order => ({
@@ -124,6 +127,14 @@ export class Rig {
   readonly beats: NodeBeat[] = [];
   readonly reports: NodeReport[] = [];
   readonly fetches: number[] = [];
+  /** What was told of runs. */
+  readonly told: NodeRun[] = [];
+  /** The cluster wants these runs to stop. */
+  readonly stopping = new Set<string>();
+  /** What the cluster gives to a run that begins. */
+  joinToken: string | null = null;
+  /** The next words about runs are answered by this error. */
+  runError: SalarError | null = null;
   readonly orders: Order[] = [];
   /** It hands out everything again, whatever was asked for. */
   replaying = false;
@@ -144,6 +155,7 @@ export class Rig {
       trust: nodeTrust(nodeKey, realCrypt()),
       api: this.node,
       source: null,
+      runner: null,
       probe: realProbe(log),
       log,
     };
@@ -188,16 +200,16 @@ export class Rig {
       const report = NodeReport.parse(this.open(message.data, "node.report").body);
       if (this.down) return Promise.resolve();
       this.reports.push(report);
-      const { reportError: error } = this;
-      message.respond(reply(
-        error === null ? { ok: true } : {
-          type: `urn:salar:error:${error.code}`,
-          title: error.code,
-          status: error.status,
-          detail: error.message,
-          code: error.code,
-        },
-      ));
+      message.respond(reply(this.reportError === null ? { ok: true } : problem(this.reportError)));
+      return Promise.resolve();
+    });
+    await bus.subscribe(this.scope, subjects.nodeRun("*"), {}, (message) => {
+      const told = NodeRun.parse(this.open(message.data, "node.run").body);
+      if (this.down) return Promise.resolve();
+      this.told.push(told);
+      const token = told.what === "begin" ? this.joinToken : null;
+      const answer = { ok: true, stop: this.stopping.has(told.run), token };
+      message.respond(reply(this.runError === null ? answer : problem(this.runError)));
       return Promise.resolve();
     });
   }
@@ -218,9 +230,14 @@ export class Rig {
     await this.broker.connect().publish(this.scope, subjects.hint(nodeKey.fp), new Uint8Array());
   }
 
-  #sign({ seq, kind, body }: Order): string {
+  #sign({ seq, kind, body, epoch = 0 }: Order): string {
     const iat = Math.floor(this.clock.nowMs() / 1000);
-    const claims = { kind, cluster: CLUSTER, to: nodeKey.fp, seq, iat, exp: iat + 60, epoch: 0, body };
+    const claims = { kind, cluster: CLUSTER, to: nodeKey.fp, seq, iat, exp: iat + 60, epoch, body };
     return signStatement(claims, this.signer);
   }
+}
+
+/** A refusal, as a function answers it. */
+function problem({ code, status, message }: SalarError): Record<string, unknown> {
+  return { type: `urn:salar:error:${code}`, title: code, status, detail: message, code };
 }

@@ -20,6 +20,7 @@ export type NodeDirective = Exclude<Directive, { kind: "directive.move" }>;
 export interface OpenedDirective {
   seq: number;
   kind: string;
+  epoch: number;
   directive: NodeDirective | null;
 }
 
@@ -43,7 +44,13 @@ export interface NodeTrust {
   openDirective(text: string, cluster: PinnedCluster, nowMs: number): OpenedDirective;
 }
 
-const ACCEPTS = ["directive.key.accept", "directive.key.forget", "directive.retire"] as const;
+const ACCEPTS = [
+  "directive.key.accept",
+  "directive.key.forget",
+  "directive.retire",
+  "directive.state.run",
+  "directive.state.cancel",
+] as const;
 
 export function nodeTrust(signer: Signer, crypt: Crypt): NodeTrust {
   const claims = (
@@ -64,7 +71,7 @@ export function nodeTrust(signer: Signer, crypt: Crypt): NodeTrust {
     signEnrolment: (body, { cluster, nowMs }) =>
       signStatement(claims("enrol.node", body, { cluster, to: "*", nowMs, seq: 0 }), signer),
     openDirective(text, { cluster, clusterKey }, nowMs) {
-      const { kind, seq, body } = openStatement(text, {
+      const { kind, seq, epoch, body } = openStatement(text, {
         me: signer.fp,
         cluster,
         kinds: STATEMENT_KINDS,
@@ -74,7 +81,12 @@ export function nodeTrust(signer: Signer, crypt: Crypt): NodeTrust {
         verify: crypt.verify,
       });
       const { data } = Directive.safeParse({ kind, body });
-      return { seq, kind, directive: data === undefined || data.kind === "directive.move" ? null : data };
+      return {
+        seq,
+        kind,
+        epoch,
+        directive: data === undefined || data.kind === "directive.move" ? null : data,
+      };
     },
   };
 }

@@ -16,12 +16,12 @@ import { type Entry, prefixRange, type Read } from "../../lib/store/store.ts";
 import { type Change, change } from "../../lib/cluster/change.ts";
 import { keys } from "../../lib/cluster/keys.ts";
 import { giveUp, settle, startMove, withEnd } from "../../lib/cluster/moving.ts";
+import { enterNodeState } from "../../lib/cluster/node_states.ts";
 import { loads, moves, nodes, plans } from "../../lib/cluster/records.ts";
 import { entries, toText } from "../../lib/store/record.ts";
 import type { Counts, Move, Node, Plan } from "../../lib/cluster/types.ts";
 import type { Context } from "../../lib/mesh/context.ts";
 import { done, type Tick } from "../../lib/mesh/handler.ts";
-import { enterNodeState } from "./nodes.ts";
 import { openPlans, planBatch } from "./drain.ts";
 import { enterPlanState, putPlan } from "./plan_records.ts";
 

@@ -17,12 +17,13 @@ import { takeAway } from "../../lib/cluster/enrolling.ts";
 import { keys } from "../../lib/cluster/keys.ts";
 import { next, nodeMachine, systemMachine } from "../../lib/cluster/machines.ts";
 import { addLoad, isSilent } from "../../lib/cluster/moving.ts";
+import { enterNodeState } from "../../lib/cluster/node_states.ts";
 import { beats, loads, nodeByFp, systems } from "../../lib/cluster/records.ts";
 import { ClusterId, type Node, type System } from "../../lib/cluster/types.ts";
 import { done } from "../../lib/mesh/handler.ts";
 import { route } from "../../lib/mesh/route.ts";
 import { batchOn } from "./drain.ts";
-import { enterNodeState, NodeView, viewOf } from "./nodes.ts";
+import { NodeView, viewOf } from "./nodes.ts";
 import { asked, FpParams, requireRevision, Why } from "./shapes.ts";
 
 export const ForcePreview = z.object({

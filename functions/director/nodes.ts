@@ -6,10 +6,10 @@
 import { z } from "zod";
 import { SalarError } from "../../lib/errors.ts";
 import type { Read } from "../../lib/store/store.ts";
-import { type Change, change } from "../../lib/cluster/change.ts";
+import { change } from "../../lib/cluster/change.ts";
 import { enrolNode } from "../../lib/cluster/enrolling.ts";
 import { keys } from "../../lib/cluster/keys.ts";
-import { next, type NodeEvent, nodeMachine } from "../../lib/cluster/machines.ts";
+import { enterNodeState } from "../../lib/cluster/node_states.ts";
 import { reportedUpTo } from "../../lib/cluster/outbox.ts";
 import { EnrolAnswer, EnrolNode, EnrolRequest } from "../../lib/cluster/protocol.ts";
 import { beats, loads, nodeByFp, nodes, zoneNamed } from "../../lib/cluster/records.ts";
@@ -168,26 +168,6 @@ const remove = route({
     return done(view);
   },
 });
-
-/** Writes the node in the state after `event` and records it. @throws {SalarError} `conflict` */
-export function enterNodeState(
-  { tx, record }: Change,
-  node: Node,
-  event: NodeEvent,
-  why: string,
-): Node {
-  const state = next(nodeMachine, node.state, event, `node "${node.name}"`);
-  const changed: Node = {
-    ...node,
-    state,
-    stateBeforeLost: state === "lost" ? node.state : null,
-    reason: why,
-    revision: node.revision + 1,
-  };
-  nodes.put(tx, changed, node.fp);
-  record({ what: `node.${event}`, target: `node:${node.fp}`, why, detail: { from: node.state, to: state } });
-  return changed;
-}
 
 export async function viewOf(tx: Read, node: Node): Promise<NodeView> {
   const [load, beat] = [await loads.get(tx, node.fp), await beats.get(tx, node.fp)];

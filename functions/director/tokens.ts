@@ -91,6 +91,7 @@ const addJoin = route({
         expiresAtMs: nowMs + ttlMs,
         machineId,
         maker: principal.id,
+        run: null,
       };
       joinTokens.put(tx, { ...view, secretHash: minted.secretHash }, id);
       record({ what: "join.add", target: `join-token:${id}`, why: `for a ${kind}`, detail: { zone, uses } });

@@ -13,13 +13,13 @@ import { type Change, change } from "../../lib/cluster/change.ts";
 import { keys } from "../../lib/cluster/keys.ts";
 import { next, SERVING, systemMachine } from "../../lib/cluster/machines.ts";
 import { isAway } from "../../lib/cluster/moving.ts";
+import { enterNodeState } from "../../lib/cluster/node_states.ts";
 import { post } from "../../lib/cluster/outbox.ts";
 import { beats, getText, loads, nodes, putText, retires, systems } from "../../lib/cluster/records.ts";
 import type { Beat, Node, Retire } from "../../lib/cluster/types.ts";
 import type { Context } from "../../lib/mesh/context.ts";
 import { done, type Tick } from "../../lib/mesh/handler.ts";
 import { leave } from "./force_remove.ts";
-import { enterNodeState } from "./nodes.ts";
 
 const SELF = { who: "function:director" };
 

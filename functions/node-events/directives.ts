@@ -5,6 +5,8 @@ import { change } from "../../lib/cluster/change.ts";
 import { giveUp, prepared } from "../../lib/cluster/moving.ts";
 import { Directives, Fetch, NodeReport } from "../../lib/cluster/protocol.ts";
 import { directivesAfter, takeReported } from "../../lib/cluster/outbox.ts";
+import { runs } from "../../lib/cluster/records.ts";
+import { endRun, NO_COUNTS } from "../../lib/cluster/running.ts";
 import { done, handler } from "../../lib/mesh/handler.ts";
 import { assert } from "../../lib/errors.ts";
 
@@ -38,6 +40,12 @@ export const reportHandler = handler({
         const { plan, system } = entry.body;
         if (report.outcome === "done") await prepared(c, plan, system);
         else await giveUp(c, plan, system, { reason: report.reason || "refused by the target node" });
+        return;
+      }
+      if (entry.kind === "directive.state.run" && report.outcome === "refused") {
+        const run = await runs.get(c.tx, entry.body.run);
+        const end = { outcome: "failed" as const, reason: report.reason, counts: NO_COUNTS, result: null };
+        if (run !== null) await endRun(c, run, end);
         return;
       }
       if (report.outcome === "refused") {

@@ -8,12 +8,13 @@ import type { MeshFunction } from "../../lib/mesh/function.ts";
 import { beatHandler } from "./beats.ts";
 import { changesHandler } from "./changes.ts";
 import { fetchHandler, reportHandler } from "./directives.ts";
+import { runHandler } from "./runs.ts";
 import { vanishTick } from "./vanishing.ts";
 
 export const nodeEvents: MeshFunction = {
   name: "node-events",
   routes: [],
-  handlers: [beatHandler, fetchHandler, reportHandler, changesHandler],
+  handlers: [beatHandler, fetchHandler, reportHandler, runHandler, changesHandler],
   ticks: [vanishTick],
   streams: [CHANGES],
 };

@@ -5,6 +5,7 @@
  * | salar.node.<fp>.beat          | core    | node agent → node-events | statement `node.beat`                    |
  * | salar.node.<fp>.fetch         | request | node agent → node-events | statement `node.fetch` → `Directives`    |
  * | salar.node.<fp>.report        | request | node agent → node-events | statement `node.report` → `{ ok: true }` |
+ * | salar.node.<fp>.run           | request | node agent → node-events | statement `node.run` → `RunAnswer`       |
  * | salar.changes.<fp>            | durable | node agent → node-events | statement `node.changes`                 |
  * | salar.to.<fp>.hint            | core    | functions → node agent,  | `{ seq }`: there is something to fetch   |
  * |                               |         | client-bind replicas     |                                          |
@@ -17,6 +18,7 @@ export const subjects = {
   nodeBeat: (fp: string) => `salar.node.${fp}.beat`,
   nodeFetch: (fp: string) => `salar.node.${fp}.fetch`,
   nodeReport: (fp: string) => `salar.node.${fp}.report`,
+  nodeRun: (fp: string) => `salar.node.${fp}.run`,
   changes: (fp: string) => `salar.changes.${fp}`,
   hint: (fp: string) => `salar.to.${fp}.hint`,
   event: (kind: string) => `salar.event.${kind}`,

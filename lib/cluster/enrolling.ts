@@ -23,10 +23,11 @@ import { SERVING } from "./machines.ts";
 import { addLoad } from "./moving.ts";
 import { reportedUpTo } from "./outbox.ts";
 import type { EnrolNode, EnrolSystem } from "./protocol.ts";
+import { nodeJoined } from "./running.ts";
 import { getText, joinTokens, nodes, putNumber, putText, systemAt, systems, zoneNamed } from "./records.ts";
 import type { JoinToken, Node, System } from "./types.ts";
 
-/** Pools a node. Idempotent by fingerprint; a known machine-id with another key is refused (E3). */
+/** Pools a node; one that is being staged goes on to `staging`. Idempotent by fingerprint; a known machine-id with another key is refused (E3). */
 export async function enrolNode(change: Change, fp: string, body: EnrolNode): Promise<Node> {
   const { tx, nowMs, record } = change;
   const known = await nodes.get(tx, fp);
@@ -35,7 +36,7 @@ export async function enrolNode(change: Change, fp: string, body: EnrolNode): Pr
     refuseClone("node", `its key already belongs to node "${known.name}"`, { node: fp });
   }
   await refuseTaken(change, keys.nodeByMachine(body.machineId), fp, `machine-id ${body.machineId}`);
-  const { zone } = await useJoinToken(change, body.token, { kind: "node", machineId: body.machineId });
+  const { zone, run } = await useJoinToken(change, body.token, { kind: "node", machineId: body.machineId });
   await zoneNamed(tx, zone);
   tx.lock(keys.zone(zone)); // against its removal meanwhile
   const node: Node = {
@@ -60,7 +61,7 @@ export async function enrolNode(change: Change, fp: string, body: EnrolNode): Pr
   nodes.put(tx, node, fp);
   putText(tx, keys.nodeByMachine(node.machineId), fp);
   record({ what: "node.pool", target: `node:${fp}`, why: "enrolled", detail: { name: node.name, zone } });
-  return node;
+  return run === null ? node : await nodeJoined(change, run, node);
 }
 
 /**

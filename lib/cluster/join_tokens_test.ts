@@ -30,6 +30,7 @@ async function withToken(
     expiresAtMs: 1,
     machineId: null,
     maker: "test",
+    run: null,
   };
   try {
     await store.write(scope, (tx) => Promise.resolve(joinTokens.put(tx, token, token.id)));

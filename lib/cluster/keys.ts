@@ -87,6 +87,17 @@ export const keys = {
   retire: (fp: string, id: number) => `work/retire/${fp}/${idText(id)}`,
   retires: "work/retire/",
 
+  run: (id: string) => `run/${id}`,
+  runs: "run/",
+  runResult: (id: string) => `run-result/${id}`,
+  /** Work index: runs that are not at their end. Empty values. */
+  runOpen: (id: string) => `work/run/${id}`,
+  runsOpen: "work/run/",
+  /** The last run on a machine: `node:<fp>`, or `host:<host>` for one over SSH. One at a time is open. */
+  runOn: (machine: string) => `run-on/${machine}`,
+  /** The epoch of the last run that a node's agent was given; a number. */
+  runEpoch: (fp: string) => `run-epoch/${fp}`,
+
   outbox: (fp: string, seq: number) => `outbox/${fp}/${seqText(seq)}`,
   outboxPrefix: (fp: string) => `outbox/${fp}/`,
   /** Last number given, last number done. */

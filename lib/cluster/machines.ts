@@ -1,5 +1,5 @@
 /**
- * The three lives as tables: state × event → next state. What is not in a table is refused with `conflict`.
+ * The lives as tables: state × event → next state. What is not in a table is refused with `conflict`.
  *
  * M1. Nothing else changes a `state` field: callers go through `next()` and record the transition in the audit.
  * M2. Effects (outbox entries, indexes, counters) belong to the transition and stand in `moving.ts`, in the same
@@ -7,7 +7,7 @@
  * Source: design.md section 6.
  */
 import { SalarError } from "../errors.ts";
-import type { MoveState, NodeState, PlanState, SystemState } from "./types.ts";
+import type { MoveState, NodeState, PlanState, RunState, SystemState } from "./types.ts";
 
 type Machine<S extends string, E extends string> = Record<S, Partial<Record<E, S>>>;
 
@@ -31,7 +31,8 @@ export const nodeMachine: Machine<NodeState, NodeEvent> = {
   pooled: { stage: "staging", accept: "accepted", remove: "removed" },
   staging: { staged: "staged", fail: "failed" },
   staged: { accept: "accepted", stage: "staging", remove: "removed" },
-  failed: { stage: "staging", remove: "removed" },
+  // `staged`: whoever staged it was given up for silent, and tells late that all is well.
+  failed: { stage: "staging", staged: "staged", remove: "removed" },
   accepted: { cordon: "cordoned", drain: "draining", lose: "lost" },
   cordoned: { uncordon: "accepted", drain: "draining", lose: "lost" },
   // Draining again plans for those that came back or were stuck the first time.
@@ -83,6 +84,36 @@ export const planMachine: Machine<PlanState, PlanEvent> = {
   paused: { resume: "running", cancel: "cancelling", finish: "done" },
   cancelling: { finish: "cancelled" },
   done: {},
+  cancelled: {},
+};
+
+export type RunEvent = "begin" | "cancel" | "join" | "finish" | "fail" | "stop" | "interrupt";
+
+export const runMachine: Machine<RunState, RunEvent> = {
+  // Its directive has not been begun: taken back, refused, or never fetched.
+  waiting: { begin: "running", cancel: "cancelling", fail: "failed", stop: "cancelled" },
+  running: {
+    cancel: "cancelling",
+    join: "joining",
+    finish: "done",
+    fail: "failed",
+    stop: "cancelled",
+    interrupt: "interrupted",
+  },
+  // Asked to stop; what it says last is the truth.
+  cancelling: {
+    join: "joining",
+    finish: "done",
+    fail: "failed",
+    stop: "cancelled",
+    interrupt: "interrupted",
+  },
+  // A staging whose state is applied, and whose agent has not enrolled yet.
+  joining: { finish: "done", fail: "failed" },
+  // Its outcome is unknown. Whoever did it may tell late.
+  interrupted: { finish: "done", fail: "failed", stop: "cancelled" },
+  done: {},
+  failed: {},
   cancelled: {},
 };
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { isSalarError } from "../errors.ts";
-import { moveMachine, next, nodeMachine, planMachine, systemMachine } from "./machines.ts";
-import { MOVE_STATES, NODE_STATES, PLAN_STATES, SYSTEM_STATES } from "./types.ts";
+import { moveMachine, next, nodeMachine, planMachine, runMachine, systemMachine } from "./machines.ts";
+import { MOVE_STATES, NODE_STATES, PLAN_STATES, RUN_STATES, SYSTEM_STATES } from "./types.ts";
 
 type Table = Record<string, Record<string, string>>;
 
@@ -10,6 +10,7 @@ const MACHINES: Record<string, { table: Table; states: readonly string[]; start:
   system: { table: systemMachine as Table, states: SYSTEM_STATES, start: "new" },
   move: { table: moveMachine as Table, states: MOVE_STATES, start: "queued" },
   plan: { table: planMachine as Table, states: PLAN_STATES, start: "planning" },
+  run: { table: runMachine as Table, states: RUN_STATES, start: "waiting" },
 };
 
 const eventsOf = (table: Table) => [...new Set(Object.values(table).flatMap((row) => Object.keys(row)))];

@@ -6,10 +6,30 @@
  *     are entries that were withdrawn), and asks for what comes after the last one that it has done. Losing a hint or
  *     an answer only means asking again.
  * P2. A report names its directive; reporting twice does no harm.
- * P3. A client agent refuses a `directive.move` whose epoch is not above the last that it followed.
+ * P3. A node agent runs a nanostate by its name only, from its own folder, and only above the epoch of the last one; it
+ *     reports the directive when it has begun, and tells of the run by `node.run`.
+ * P4. A client agent refuses a `directive.move` whose epoch is not above the last that it followed.
  */
 import { z } from "zod";
-import { ClusterId, Fp, MachineId, MasterName, MinionId, PublicPem, TimeMs, ZoneName } from "./types.ts";
+import { RUN_RESULT_BYTES_MAX } from "../limits.ts";
+import { isFitting } from "./run_results.ts";
+import {
+  ClusterId,
+  Fp,
+  HostName,
+  MachineId,
+  MasterName,
+  MinionId,
+  NanostateId,
+  NanostateResult,
+  PublicPem,
+  RunCounts,
+  RunId,
+  RunParams,
+  RunProgress,
+  TimeMs,
+  ZoneName,
+} from "./types.ts";
 
 /** Which role may send which kind of statement; anything else is refused before its body is looked at. */
 export const STATEMENT_KINDS = {
@@ -19,10 +39,13 @@ export const STATEMENT_KINDS = {
   "node.fetch": "node",
   "node.report": "node",
   "node.changes": "node",
+  "node.run": "node",
   "directive.move": "cluster",
   "directive.key.accept": "cluster",
   "directive.key.forget": "cluster",
   "directive.retire": "cluster",
+  "directive.state.run": "cluster",
+  "directive.state.cancel": "cluster",
 } as const;
 export type StatementKind = keyof typeof STATEMENT_KINDS;
 
@@ -101,12 +124,27 @@ export const DirectiveKeyForget = z.object({ plan: z.string(), system: ClusterId
 /** To a node agent: remove profiles (NO_CLEANUP) and keys of systems that live elsewhere now, as one batch. */
 export const DirectiveRetire = z.object({ minionIds: z.array(MinionId).min(1).max(500) });
 
+/** To a node agent: run a nanostate of its own folder, on its node or (`host`) over SSH. */
+export const DirectiveStateRun = z.object({
+  run: RunId,
+  nanostate: NanostateId,
+  check: z.boolean(),
+  host: HostName.nullable(),
+  params: RunParams,
+  deadlineAtMs: TimeMs,
+});
+export type DirectiveStateRun = z.infer<typeof DirectiveStateRun>;
+/** To a node agent: stop that run, leaving no process of it behind. */
+export const DirectiveStateCancel = z.object({ run: RunId });
+
 /** What can be told to an agent: a kind and its body. */
 export const Directive = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("directive.move"), body: DirectiveMove }),
   z.object({ kind: z.literal("directive.key.accept"), body: DirectiveKeyAccept }),
   z.object({ kind: z.literal("directive.key.forget"), body: DirectiveKeyForget }),
   z.object({ kind: z.literal("directive.retire"), body: DirectiveRetire }),
+  z.object({ kind: z.literal("directive.state.run"), body: DirectiveStateRun }),
+  z.object({ kind: z.literal("directive.state.cancel"), body: DirectiveStateCancel }),
 ]);
 export type Directive = z.infer<typeof Directive>;
 
@@ -149,6 +187,27 @@ export const NodeReport = z.object({
   reason: z.string().max(1_000),
 });
 export type NodeReport = z.infer<typeof NodeReport>;
+
+/** How a run ended. `unknown`: whoever did it was interrupted in the middle, and does not know. */
+export const RunEnd = z.object({
+  outcome: z.enum(["done", "failed", "cancelled", "unknown"]),
+  reason: z.string().max(1_000),
+  counts: RunCounts,
+  /** At most RUN_RESULT_BYTES_MAX (`run_results.ts`); null where there is none. */
+  result: NanostateResult.refine(isFitting, `at most ${RUN_RESULT_BYTES_MAX} bytes of JSON`).nullable(),
+});
+export type RunEnd = z.infer<typeof RunEnd>;
+
+/** Body of `node.run`: a run begins, goes on (RUN_PROGRESS_MS apart, as a sign of life) or has ended. */
+export const NodeRun = z.discriminatedUnion("what", [
+  z.object({ what: z.literal("begin"), run: RunId }),
+  z.object({ what: z.literal("progress"), run: RunId, progress: RunProgress }),
+  z.object({ what: z.literal("end"), run: RunId, end: RunEnd }),
+]);
+export type NodeRun = z.infer<typeof NodeRun>;
+/** The answer: whether it shall stop, and when a staging begins, the join token of the new node's agent. */
+export const RunAnswer = z.object({ ok: z.literal(true), stop: z.boolean(), token: z.string().nullable() });
+export type RunAnswer = z.infer<typeof RunAnswer>;
 
 /** Sent by a client agent with every poll round. */
 export const SystemBeat = z.object({

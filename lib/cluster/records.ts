@@ -16,6 +16,8 @@ import {
   Plan,
   Retire,
   Row,
+  Run,
+  RunResult,
   System,
   SystemBeatRecord,
   Zone,
@@ -29,6 +31,8 @@ export const systems = records(System, keys.system);
 export const systemBeats = records(SystemBeatRecord, keys.systemBeat);
 export const plans = records(Plan, keys.plan);
 export const moves = records(Move, keys.move);
+export const runs = records(Run, keys.run);
+export const runResults = records(RunResult, keys.runResult);
 export const retires = records(Retire, keys.retire);
 export const outbox = records(OutboxEntry, keys.outbox);
 export const outboxHeads = records(OutboxHead, keys.outboxHead);
@@ -72,6 +76,11 @@ export async function systemById(tx: Read, id: number): Promise<System> {
 /** @throws {SalarError} `not-found` */
 export async function planById(tx: Read, id: string): Promise<Plan> {
   return found(await plans.get(tx, id), `plan "${id}"`);
+}
+
+/** @throws {SalarError} `not-found` */
+export async function runById(tx: Read, id: string): Promise<Run> {
+  return found(await runs.get(tx, id), `run "${id}"`);
 }
 
 /** The system that a look-up key (`systemByFp`, `systemByMinion`, `systemByMachine`) names; null when none. */

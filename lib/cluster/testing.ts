@@ -31,7 +31,9 @@ import {
   Directives,
   EnrolAnswer,
   EnrolChallenge,
+  type NodeRun,
   type RowChange,
+  RunAnswer,
   STATEMENT_KINDS,
 } from "./protocol.ts";
 import { apiTokens, beats, rows } from "./records.ts";
@@ -70,6 +72,8 @@ export interface TestNode {
   beat(): Promise<void>;
   fetch(after?: number): Promise<Told[]>;
   report(seq: number, outcome?: "done" | "refused", reason?: string): Promise<void>;
+  /** Tells of a run. */
+  tell(told: NodeRun): Promise<RunAnswer>;
   /** Appends changes and waits until all of them are known. */
   changes(
     changes: RowChange[],
@@ -298,6 +302,8 @@ export class ClusterRig {
         const reply = await bus.request(scope, subjects.nodeReport(fp), data);
         decodeReply(z.object({ ok: z.literal(true) }), reply);
       },
+      tell: async (told) =>
+        decodeReply(RunAnswer, await bus.request(scope, subjects.nodeRun(fp), signed("node.run", told))),
       changes: async (changes, { originNo = 1, lsn = ++sentOf.lsn, first = 0, more = false } = {}) => {
         const handler = this.parts.functions.flatMap(({ handlers }) => handlers)
           .find((each) => each.name === "changes");

@@ -9,7 +9,8 @@ import { entries, toText } from "../store/record.ts";
 import type { Read } from "../store/store.ts";
 import { findBroken } from "./audit.ts";
 import { keys } from "./keys.ts";
-import { loads, moves, nodes, plans, systems } from "./records.ts";
+import { joinTokens, loads, moves, nodes, plans, runs, systems } from "./records.ts";
+import { RUNS_OVER } from "./running.ts";
 import { withEnd } from "./moving.ts";
 import type { Counts, Move } from "./types.ts";
 
@@ -78,6 +79,20 @@ export async function assertWhole(tx: Read): Promise<void> {
     const { total, queued, active, there, back, stuck } = counts;
     assert.deepEqual([queued, active], [0, 0], `plan ${id} is over`);
     assert.equal(there + back + stuck, total, `plan ${id} counts every system once`);
+  }
+  const allRuns = await Array.fromAsync(runs.all(tx, keys.runs));
+  const openRuns = allRuns.filter(({ state }) => !RUNS_OVER.includes(state));
+  assert.deepEqual(
+    await keysOf(keys.runsOpen),
+    new Set(openRuns.map(({ id }) => keys.runOpen(id))),
+    "the index of open runs holds what the records say",
+  );
+  const machines = openRuns.map(({ by, host }) => host ?? by);
+  assert.equal(new Set(machines).size, machines.length, "on one machine one run is open");
+  for (const { id, state, staging } of allRuns) {
+    const token = staging?.token ?? null;
+    if (token === null || !RUNS_OVER.includes(state)) continue;
+    assert.equal(await joinTokens.get(tx, token), null, `run ${id} is over, and so is its join token`);
   }
   assert.equal(await findBroken(tx, (bytes) => realCrypt().sha256(bytes)), null, "the audit is whole");
 }

@@ -6,6 +6,7 @@
  * D3. `epoch` of a system rises with every directive that may change its owner, and never falls.
  */
 import { z } from "zod";
+import { RUN_PARAMS_MAX } from "../limits.ts";
 
 export const Fp = z.string().regex(/^[0-9a-f]{64}$/, "a fingerprint: 64 hex digits");
 export const ZoneName = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, "a lower-case DNS label");
@@ -188,6 +189,98 @@ export const Plan = z.object({
 });
 export type Plan = z.infer<typeof Plan>;
 
+export const RUN_STATES = [
+  "waiting",
+  "running",
+  "cancelling",
+  "joining",
+  "done",
+  "failed",
+  "cancelled",
+  "interrupted",
+] as const;
+export const RunState = z.enum(RUN_STATES);
+export type RunState = z.infer<typeof RunState>;
+
+/** Ids begin with the time, so runs list in the order they began. */
+export const RunId = z.string().regex(/^[0-9a-z]{9,12}-[0-9a-z]{8}$/, "a run id");
+export const NanostateId = z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$/, "the id of a nanostate");
+/** `[user@]host[:port]`, as people name a machine that they reach over SSH. */
+export const HostName = z.string().regex(
+  /^([a-z_][a-z0-9_-]{0,31}@)?([A-Za-z0-9][A-Za-z0-9.-]{0,252}|\[[0-9A-Fa-f:]{2,45}\])(:\d{1,5})?$/,
+  "[user@]host[:port]",
+);
+/** What a nanostate is told; never a secret. */
+export const RunParams = z.record(
+  z.string().regex(/^[A-Za-z_][\w.-]{0,63}$/, "a parameter's name"),
+  z.union([z.string().max(4_096), z.number(), z.boolean()]),
+).refine((params) => Object.keys(params).length <= RUN_PARAMS_MAX, `at most ${RUN_PARAMS_MAX} parameters`);
+export type RunParams = z.infer<typeof RunParams>;
+
+const Count = z.int().min(0);
+/** Commands and modules of a run by what came of them. */
+export const RunCounts = z.object({
+  ok: Count,
+  changed: Count,
+  failed: Count,
+  skipped: Count,
+  unknown: Count,
+  notRun: Count,
+});
+export type RunCounts = z.infer<typeof RunCounts>;
+
+export const RunProgress = z.object({
+  /** Steps that have ended, of how many. */
+  done: Count,
+  total: Count,
+  counts: RunCounts,
+  /** The step that runs now, such as `node-stop/1`. */
+  step: z.string().max(300),
+});
+export type RunProgress = z.infer<typeof RunProgress>;
+
+/** One nanostate on one machine, once; with `staging`, it makes that machine a node. */
+export const Run = z.object({
+  v: z.literal(1),
+  id: RunId,
+  nanostate: NanostateId,
+  /** Nothing is changed there: it tells what would be. */
+  check: z.boolean(),
+  params: RunParams,
+  /** Node whose agent does it; null: the admin tool that began it does. */
+  by: Fp.nullable(),
+  /** Machine that is reached over SSH; null: the node `by` itself. */
+  host: HostName.nullable(),
+  staging: z.object({
+    zone: ZoneName,
+    /** The node that this machine is; null until it has enrolled. */
+    node: Fp.nullable(),
+    /** Id of the join token that its agent enrols with. */
+    token: z.string().nullable(),
+  }).nullable(),
+  state: RunState,
+  progress: RunProgress,
+  /** Number of its directive in the outbox of `by`. */
+  seq: z.int().nullable(),
+  createdAtMs: TimeMs,
+  /** Whoever does it was last heard of. */
+  heardAtMs: TimeMs,
+  endedAtMs: TimeMs.nullable(),
+  /** It has ended by then, or is ended. */
+  deadlineAtMs: TimeMs,
+  who: z.string(),
+  /** Why it is in this state. */
+  reason: Reason,
+  revision: z.int().min(1),
+});
+export type Run = z.infer<typeof Run>;
+
+/** The result of a nanostate: `{ Id, Description, Groups }`, see docs/nanostate.md. */
+export const NanostateResult = z.record(z.string(), z.unknown());
+/** What a run came to, kept beside its record since it is large. */
+export const RunResult = z.object({ v: z.literal(1), result: NanostateResult });
+export type RunResult = z.infer<typeof RunResult>;
+
 /** Last sign of life of a client agent. */
 export const SystemBeatRecord = z.object({
   v: z.literal(1),
@@ -245,6 +338,8 @@ export const JoinToken = z.object({
   /** Bound to this machine, where given. */
   machineId: MachineId.nullable(),
   maker: z.string(),
+  /** The run that stages the machine; null for a token that people made. */
+  run: z.string().nullable().default(null),
 });
 export type JoinToken = z.infer<typeof JoinToken>;
 

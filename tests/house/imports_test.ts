@@ -20,8 +20,8 @@ const ROOMS: Record<string, readonly string[]> = {
   tikv: [],
   nanostate: [],
   mesh: ["store", "bus", "secure"],
-  // Types of the mesh's context, the store's records and the subjects; no I/O of its own.
-  cluster: ["store", "bus", "mesh", "secure"],
+  // Types of the mesh's context, the store's records, the subjects and nanostates' results; no I/O of its own.
+  cluster: ["store", "bus", "mesh", "secure", "nanostate"],
 };
 const ALONE = ["tikv", "nanostate", "uyuni", "secure"];
 const TOP = ["lib", "functions", "agents", "cli", "dev", "tasks", "tests", "bench"];

@@ -5,10 +5,10 @@ import { ForcePreview } from "../../functions/director/force_remove.ts";
 import { NodeView } from "../../functions/director/nodes.ts";
 import { pageOf } from "../../functions/director/shapes.ts";
 import { JoinTokenView } from "../../functions/director/tokens.ts";
-import { AuditEntry, Move, Plan, System, Zone } from "../../lib/cluster/types.ts";
+import { AuditEntry, Move, Plan, Run, System, Zone } from "../../lib/cluster/types.ts";
 
 export { SystemView } from "../../functions/director/systems.ts";
-export { NodeView, Plan, Zone };
+export { NodeView, Plan, Run, Zone };
 
 export const Nodes = pageOf(NodeView);
 export const Systems = pageOf(System);
@@ -22,3 +22,6 @@ export const Begun = z.object({ plan: Plan });
 export const Previewed = z.object({ preview: DrainPreview });
 export const Removed = z.object({ node: NodeView });
 export const ForcePreviewed = z.object({ node: NodeView, preview: ForcePreview });
+export const Runs = pageOf(Run);
+/** A staging has begun: by its tool with a token, by a node's agent without. */
+export const Staged = z.object({ run: Run, token: z.string().nullable() });

@@ -5,6 +5,7 @@ import { z } from "zod";
 import { clientBind } from "../../functions/client-bind/client_bind.ts";
 import { director } from "../../functions/director/director.ts";
 import { pageOf } from "../../functions/director/shapes.ts";
+import { NO_COUNTS } from "../../lib/cluster/running.ts";
 import { type Answer, type ClusterRig, Minted, problemIn } from "../../lib/cluster/testing.ts";
 import { isRaw, type Route } from "../../lib/mesh/route.ts";
 import { Begun, Events, Nodes, NodeView, Systems, SystemView, Zone } from "./director_replies.ts";
@@ -23,6 +24,7 @@ const ABSENT: Record<string, string> = {
   fp: "f".repeat(64),
   id: "2147483647",
   plan: "000000000-aaaaaaaa",
+  run: "000000000-aaaaaaaa",
 };
 const absent = (route: Route) =>
   fill(route, (name) => route.path.includes("tokens/") ? "A".repeat(16) : ABSENT[name] ?? "x");
@@ -33,6 +35,10 @@ const FITTING: Record<string, unknown> = {
   "tokens.add": { name: "robot", role: "viewer" },
   "join.add": { kind: "node", zone: "z" },
   "systems.pin": { node: null },
+  "nodes.stage": { host: "fresh.example", zone: "z" },
+  "nodes.run": { nanostate: "motd" },
+  "runs.progress": { done: 0, total: 0, counts: NO_COUNTS, step: "" },
+  "runs.end": { outcome: "done", reason: "", counts: NO_COUNTS, result: null },
 };
 const fitting = (route: Route) => route.body === undefined ? undefined : FITTING[route.name] ?? {};
 

@@ -179,6 +179,7 @@ export class Mesh {
         bus: simBus(life, this.#busWay),
         api: world.apiOf(life, node),
         source: world.sourceOf(node),
+        runner: null,
         probe,
         log: log.with({ process: node.name }),
       });
