@@ -279,17 +279,24 @@ def write_some(fd, data):
 
 
 def end_group(pid):
-    """Ends a child and its group: asks first, for a moment."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        end = time.monotonic() + GRACE_S
-        signal_group(pid, number)
-        while time.monotonic() < end:
-            try:
-                os.waitpid(pid, os.WNOHANG)
-            except ChildProcessError:
-                if not signal_group(pid, 0):
-                    return
-            time.sleep(0.005)
+    """Ends a child and its group: asks first, for a moment. What an init does not collect counts as there until then."""
+    end = time.monotonic() + GRACE_S
+    signal_group(pid, signal.SIGTERM)
+    while time.monotonic() < end:
+        if is_collected(pid) and not signal_group(pid, 0):
+            return
+        time.sleep(0.005)
+    signal_group(pid, signal.SIGKILL)
+    # What waits for a dead file server outlives even this.
+    while not is_collected(pid) and time.monotonic() < end + GRACE_S:
+        time.sleep(0.005)
+
+
+def is_collected(pid):
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True
 
 
 def signal_group(pid, number):
@@ -531,7 +538,7 @@ class Context:
         Runs a module and gives its result. name: whole, `ansible.builtin.file`; it has to be among the modules of the run.
         internal: instead of what this run has for `check_mode`, `diff`, `verbosity`, ... (no prefix).
         """
-        result, self.stderr = self._agent.module(self, name, args, internal)
+        result, self.stderr = self._agent.modules.run(self, self._agent.current, name, args, internal)
         return result
 
     def has_module(self, name):
@@ -912,7 +919,7 @@ class Agent:
                     timed_out = True
                     spent = "the time of this step is used up"
                     outcome, rc, why, out, err = "failed", None, self._too_long(), b"", b""
-                except OSError as error:
+                except (OSError, ValueError) as error:
                     outcome, rc, why, out, err = "failed", None, str(error), b"", b""
             failed = failed or outcome == "failed"
             self.wire.send("command", out + err, step=step["id"], name=command["name"], outcome=outcome, rc=rc,
