@@ -10,11 +10,11 @@ import type { Duplex } from "node:stream";
 // @ts-types="@types/ssh2"
 import ssh2 from "ssh2";
 import { isCertificateType } from "./ssh_certificate.ts";
-import { offerCertificates, useCertifiedKey } from "./ssh_certified.ts";
 import { Clock } from "./ssh_clock.ts";
 import { lostReason, type SshError, type Stage, stageFailure, tcpFailure } from "./ssh_failure.ts";
 import type { SshHost } from "./ssh_host.ts";
 import { identitiesOf } from "./ssh_identity.ts";
+import { offerCertificates, useCertifiedKey, watchRefusals } from "./ssh_inside.ts";
 import { publicKey } from "./ssh_key.ts";
 import type { KeyRing } from "./ssh_keyring.ts";
 import { type Ask, login } from "./ssh_login.ts";
@@ -193,6 +193,7 @@ async function handshake(client: ssh2.Client, stream: Duplex, { host, address, c
       readyTimeout: 0, // the clock is ours
     });
     offerCertificates(client, trust.certificates);
+    watchRefusals(client, way.refused);
   });
   await remembered;
 }

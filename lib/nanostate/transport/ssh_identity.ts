@@ -8,7 +8,7 @@ import { readFile } from "node:fs/promises";
 // @ts-types="@types/ssh2"
 import ssh2 from "ssh2";
 import { parseCertificate } from "./ssh_certificate.ts";
-import { sendCertifiedLogin } from "./ssh_certified.ts";
+import { sendCertifiedLogin } from "./ssh_inside.ts";
 import type { SshHost } from "./ssh_host.ts";
 import { wireStrings } from "./ssh_key.ts";
 import type { KeyRing, ParsedKey } from "./ssh_keyring.ts";
@@ -19,7 +19,7 @@ export interface Identity {
   /** What the host is asked about: the key itself, or a certificate of it in the key's clothes. */
   publicKey: ParsedKey;
   certificate: { algorithm: string } | null;
-  /** In whatever form ssh2 takes. Rejects with what to do. */
+  /** In OpenSSL's form or in SSH's. Rejects with what to do. */
   sign(data: Buffer, hash: string | undefined): Promise<Buffer>;
 }
 
@@ -98,11 +98,15 @@ async function fileIdentity(
 ): Promise<Identity | string | null> {
   const file = await ring.load(path);
   if (file === null || typeof file === "string") return file;
-  const known = file.publicKey ?? await whilePaused(() => file.unlock());
-  if (typeof known === "string") return known;
+  let { publicKey } = file;
+  if (publicKey === null) {
+    const key = await whilePaused(() => file.unlock());
+    if (typeof key === "string") return key;
+    publicKey = key.publicKey;
+  }
   return {
     label: path,
-    publicKey: known,
+    publicKey,
     certificate: null,
     async sign(data, hash) {
       const key = await whilePaused(() => file.unlock());

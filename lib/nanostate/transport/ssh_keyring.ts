@@ -11,6 +11,7 @@ import { Buffer } from "node:buffer";
 import ssh2 from "ssh2";
 import { isAbsent } from "./ssh_include.ts";
 import { WireReader } from "./ssh_key.ts";
+import { type Sign, signer } from "./ssh_sign.ts";
 
 const KEY_BYTES_MAX = 64 * 1024;
 const PASSPHRASE_TRIES_MAX = 3;
@@ -19,12 +20,17 @@ const OPENSSH_MAGIC = "openssh-key-v1\0";
 
 export type ParsedKey = ssh2.ParsedKey;
 
+export interface PrivateKey {
+  publicKey: ParsedKey;
+  sign: Sign;
+}
+
 export interface KeyFile {
   path: string;
   /** Its public half; null when only the passphrase gives it. */
   publicKey: ParsedKey | null;
   /** Asks for the passphrase if need be. @returns why it cannot be used as a text */
-  unlock(): Promise<ParsedKey | string>;
+  unlock(): Promise<PrivateKey | string>;
 }
 
 export interface KeyRing {
@@ -60,16 +66,12 @@ async function load(path: string, ask: KeyRingOptions["passphrase"]): Promise<Ke
   }
   if ((file.mode & OTHERS) !== 0) return `can be read by others: chmod 600 it`;
 
-  const plain = ssh2.utils.parseKey(file.text);
+  const plain = privateKey(file.text);
   if (!(plain instanceof Error)) {
-    const key = Array.isArray(plain) ? plain[0] : plain;
-    return key === undefined || !key.isPrivateKey()
-      ? "has no private key"
-      : { path, publicKey: key, unlock: () => Promise.resolve(key) };
+    return { path, publicKey: plain.publicKey, unlock: () => Promise.resolve(plain) };
   }
-  if (!isEncrypted(plain)) return "has a key of a kind that is not supported";
-
-  let unlocked: Promise<ParsedKey | string> | undefined;
+  if (!/encrypted/i.test(plain.message)) return "has a key of a kind that is not supported";
+  let unlocked: Promise<PrivateKey | string> | undefined;
   return {
     path,
     publicKey: publicOf(file.text) ?? fromPub,
@@ -81,16 +83,27 @@ async function unlock(
   path: string,
   text: string,
   ask: KeyRingOptions["passphrase"],
-): Promise<ParsedKey | string> {
-  for (let tries = 0; ask !== undefined && tries < PASSPHRASE_TRIES_MAX; tries++) {
+): Promise<PrivateKey | string> {
+  if (ask === undefined) return "is encrypted: add it to ssh-agent";
+  for (let tries = 0; tries < PASSPHRASE_TRIES_MAX; tries++) {
     const passphrase = await ask(path);
     if (passphrase === null) break;
-    const key = ssh2.utils.parseKey(text, passphrase);
-    if (!(key instanceof Error)) return (Array.isArray(key) ? key[0] : key) ?? "has no private key";
+    const key = privateKey(text, passphrase);
+    if (!(key instanceof Error)) return key;
   }
-  return ask === undefined
-    ? "is encrypted: add it to ssh-agent"
-    : "is encrypted, and its passphrase was not given";
+  return "is encrypted, and its passphrase was not given";
+}
+
+/** An error for what is none, or is encrypted with another passphrase. */
+function privateKey(text: string, passphrase?: string): PrivateKey | Error {
+  const parsed = ssh2.utils.parseKey(text, passphrase);
+  const key = Array.isArray(parsed) ? parsed[0] : parsed;
+  if (key === undefined || key instanceof Error) return key ?? new Error("no key");
+  try {
+    return { publicKey: key, sign: signer(key) };
+  } catch (error) {
+    return new Error("no private key", { cause: error });
+  }
 }
 
 async function read(path: string): Promise<{ text: string; mode: number } | null> {
@@ -106,10 +119,6 @@ async function read(path: string): Promise<{ text: string; mode: number } | null
 function firstKey(text: string): ParsedKey | null {
   const key = ssh2.utils.parseKey(text);
   return key instanceof Error ? null : (Array.isArray(key) ? key[0] : key) ?? null;
-}
-
-function isEncrypted({ message }: Error): boolean {
-  return /encrypted/i.test(message);
 }
 
 /** The public half, which OpenSSH's own format has outside of what it encrypts. */

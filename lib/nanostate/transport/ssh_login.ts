@@ -35,6 +35,8 @@ export interface Questions {
 export interface Login {
   /** For `connect()`. */
   authHandler: ssh2.AuthHandlerMiddleware;
+  /** To be told what the host takes after it refused something; partial is "right, and now a second proof". */
+  refused(methods: readonly string[], isPartial: boolean): void;
   /** Why it failed and what to do, for people. */
   reason(): string;
 }
@@ -63,9 +65,11 @@ export function login(options: LoginOptions): Login {
     return done ? false : value;
   };
   return {
-    authHandler(left, isPartial, answer) {
-      if (left !== null) methods = left;
+    refused(left, isPartial) {
+      methods = left;
       if (isPartial && rounds++ < ROUNDS_MAX) attempts = attemptsFor(options, takes, tried);
+    },
+    authHandler(_left, _isPartial, answer) {
       // ssh2 takes false for "no more", which its types leave out.
       next().catch(() => false as const).then((method) => (answer as (next: typeof method) => void)(method));
     },

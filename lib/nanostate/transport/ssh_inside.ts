@@ -1,6 +1,6 @@
 /**
- * What ssh2 lacks: certificates, of hosts and of users. It knows plain keys only, in both directions; here its inside
- * is made to do the rest. The import map pins the version that this fits.
+ * What ssh2 lacks: certificates, of hosts and of users, since it knows plain keys only; and what a host answers to each
+ * key of an agent. Here its inside is made to do the rest. The import map pins the version that this fits.
  *
  * V1. Nothing becomes weaker: ssh2 still checks the host's signature over the whole exchange, with the key that the
  *     certificate holds. Were its inside other than thought here, that signature would not fit, and the connection fails.
@@ -30,6 +30,7 @@ interface Protocol {
   _offer: Offer;
   _kex?: Exchange;
   _authsQueue: string[];
+  _handlers: { USERAUTH_FAILURE: (protocol: unknown, methods: string[], isPartial: boolean) => void };
   _cipher: { encrypt(packet: Buffer): void };
   _packetRW: {
     write: { allocStart: number; alloc(bytes: number): Buffer; finalize(packet: Buffer): Buffer };
@@ -87,6 +88,19 @@ export function sendCertifiedLogin(
   protocol._cipher.encrypt(write.finalize(packet));
 }
 
+/** Tells what the host takes after each refusal. ssh2 keeps that to itself while it tries an agent's keys. */
+export function watchRefusals(
+  client: Client,
+  onRefusal: (methods: readonly string[], isPartial: boolean) => void,
+): void {
+  const { _handlers: handlers } = insideOf(client);
+  const { USERAUTH_FAILURE: handle } = handlers;
+  handlers.USERAUTH_FAILURE = (protocol, methods, isPartial) => {
+    onRefusal(methods, isPartial);
+    handle(protocol, methods, isPartial);
+  };
+}
+
 /** V2. */
 function insideOf(client: Client): Protocol {
   const protocol: unknown = "_protocol" in client ? client._protocol : undefined;
@@ -96,7 +110,8 @@ function insideOf(client: Client): Protocol {
 
 function isProtocol(value: unknown): value is Protocol {
   return isObject(value) && isObject(value["_offer"]) && isObject(value["_offer"]["lists"]) &&
-    Array.isArray(value["_authsQueue"]) && isObject(value["_cipher"]) && isObject(value["_packetRW"]);
+    Array.isArray(value["_authsQueue"]) && isObject(value["_cipher"]) && isObject(value["_packetRW"]) &&
+    isObject(value["_handlers"]) && typeof value["_handlers"]["USERAUTH_FAILURE"] === "function";
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
@@ -104,5 +119,5 @@ function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 function unexpected(): Error {
-  return new Error("Cannot use a certificate: the version of ssh2 is another than the one this was made for");
+  return new Error("Cannot use ssh2: its version of ssh2 is another than the one this was made for");
 }
