@@ -3,13 +3,12 @@ The agent on a host: reads runs from its standard input, does them step by step,
 `protocol.ts` is what it keeps to; `session.ts` is the other side. Standard library of Python >= 3.6 only.
 
 A frame is two numbers of 4 bytes (big endian: bytes of the header, bytes of the body), a JSON header with a `type`, the body.
-In:  run (body: AgentRun), blob {hash, last} (body: a piece), no-blob {hash, why}, cancel.
-Out: hello {info}, begin {step}, want {hash}, piece {step} (body), command {step, out, ...} (body: `out` bytes of standard
+In:  run (body: AgentRun), blob {want, last} (body: a piece), no-blob {want, why}.
+Out: hello {info}, begin {step}, want {want, hash}, piece {step} (body), command {out, ...} (body: `out` bytes of standard
      output, then standard error), result (body: WireResult), end, error {code, message}.
 
 P1. Nothing but a frame gets into the pipe: 0, 1 and 2 of this process are /dev/null.
-P2. While a step runs, standard input is watched: at its end, or at a `cancel`, the step's process group is ended, then the
-    agent. What a finished step left in the background stays, as the daemon that a service's start leaves.
+P2. While a step runs, standard input is watched: at its end the step's process group is ended, then the agent. What a finished step left in the background stays, as the daemon that a service's start leaves.
 P3. A Python module runs in a fork of this interpreter, which has `basic` loaded already: as isolated as in a new one.
 P4. The cache holds modules only; a content that a step puts in place stays in the folder of that step, removed with it.
 """
@@ -38,7 +37,7 @@ CACHE_AGE_S_MIN = 86400
 
 
 class Ended(BaseException):
-    """The channel is closed, or the run is cancelled. Not an Exception: no action catches it by mistake."""
+    """The channel is closed. Not an Exception: no action catches it by mistake."""
 
 
 class OutOfTime(BaseException):
@@ -106,8 +105,6 @@ class Wire:
             kind = header["type"]
         except (ValueError, KeyError, TypeError):
             raise BadPeer("a frame whose header cannot be read")
-        if kind == "cancel":
-            raise Ended()
         self.frames.append((kind, header, bytes(self.buffer[8 + head:end])))
         del self.buffer[:end]
         return True
@@ -330,6 +327,15 @@ def finish_interpreter():
     sys.stderr.flush()
 
 
+def private_folder(path):
+    """Makes it if need be. For its owner alone: nobody else may have put anything there."""
+    os.makedirs(path, 0o700, exist_ok=True)
+    kind = os.lstat(path)
+    if kind.st_uid != os.geteuid() or kind.st_mode & 0o170077 != 0o040000:
+        raise OSError(errno.EPERM, "is not a folder for its owner alone", path)
+    return path
+
+
 class Store:
     """
     Where files can be put: the user's cache folder, or else a fresh folder for this agent alone. A place that turns out
@@ -345,6 +351,7 @@ class Store:
             if base:
                 self.ways.append((self._fresh, base))
         self.fresh = []
+        self.wants = 0
 
     def _fresh(self, base):
         path = os.path.join(base, "salar-nanostate-" + os.urandom(12).hex())
@@ -391,7 +398,8 @@ class Store:
     def receive(self, name, path, deadline):
         """Asks the other side for a content and puts it there."""
         import hashlib
-        self.wire.send("want", hash=name)
+        self.wants += 1
+        self.wire.send("want", want=self.wants, hash=name)
         part = "%s.part-%s" % (path, os.urandom(6).hex())
         hashed = hashlib.sha256()
         problem = None
@@ -404,8 +412,11 @@ class Store:
             last = False
             while not last:
                 kind, header, body = self.wire.take(deadline)
-                if header.get("hash") != name or kind not in ("blob", "no-blob"):
+                if kind not in ("blob", "no-blob"):
                     raise BadPeer("%s instead of the content that was asked for" % kind)
+                if header["want"] != self.wants:
+                    # The rest for a step whose time was used up.
+                    continue
                 if kind == "no-blob":
                     raise NoContent(header["why"])
                 last = header["last"]
@@ -464,20 +475,27 @@ def unpack(archive, folder):
     """False when all of it was there. A file that is missing or cut (a cleaner, a full disk) means: once more."""
     import zipfile
     with zipfile.ZipFile(archive) as source:
-        if all(file_bytes(os.path.join(folder, entry.filename)) == entry.file_size for entry in source.infolist()):
+        if is_whole(folder, source):
             return False
         part = "%s.part-%s" % (folder, os.urandom(6).hex())
         try:
             source.extractall(part)
-            remove(folder)
-            os.rename(part, folder)
-        except OSError as error:
-            # Another agent of this user was faster: its folder is as good.
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
+            try:
+                os.rename(part, folder)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                # Another agent of this user was faster, and may use it already. Or else it is cut.
+                if not is_whole(folder, source):
+                    remove(folder)
+                    os.rename(part, folder)
         finally:
             remove(part)
     return True
+
+
+def is_whole(folder, archive):
+    return all(file_bytes(os.path.join(folder, entry.filename)) == entry.file_size for entry in archive.infolist())
 
 
 def file_bytes(path):
@@ -583,15 +601,6 @@ class Context:
 
 def text(data):
     return data.decode("utf-8", "replace")
-
-
-def private_folder(path):
-    """Makes it if need be. For its owner alone: nobody else may have put anything there."""
-    os.makedirs(path, 0o700, exist_ok=True)
-    kind = os.lstat(path)
-    if kind.st_uid != os.geteuid() or kind.st_mode & 0o170077 != 0o040000:
-        raise OSError(errno.EPERM, "is not a folder for its owner alone", path)
-    return path
 
 
 class Modules:
@@ -730,7 +739,7 @@ def old_args(args):
 
 def private_file(folder, name, data):
     path = os.path.join(folder, "%s-%s" % (name, os.urandom(6).hex()))
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o700), "wb") as file:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(data)
     return path
 
@@ -865,6 +874,9 @@ class Agent:
         self.wire.send("hello", info=about())
         while True:
             kind, _, body = self.wire.take(None)
+            if kind in ("blob", "no-blob"):
+                # For a step whose time was used up.
+                continue
             if kind != "run":
                 raise BadPeer("%s instead of a run" % kind)
             self.current = json.loads(body.decode())

@@ -80,5 +80,7 @@ function pythonBoot(sourceBytes: number): string {
 /** Names are few and plain; anything else is refused rather than quoted for five shells. */
 function plainWord(word: string, what: string): string {
   if (/^[\w/.@+-]+$/.test(word) && !word.startsWith("-")) return word;
-  throw new RangeError(`Cannot use ${JSON.stringify(word)} as a ${what}: letters, digits and _ / . @ + - only`);
+  throw new RangeError(
+    `Cannot use ${JSON.stringify(word)} as a ${what}: letters, digits and _ / . @ + - only`,
+  );
 }

@@ -49,6 +49,12 @@ export function textIn(header: Record<string, unknown>, key: string): string {
   return value;
 }
 
+export function numberIn(header: Record<string, unknown>, key: string): number {
+  const value = header[key];
+  if (typeof value !== "number") throw unreadable(`a frame without "${key}"`);
+  return value;
+}
+
 export function infoIn(header: Record<string, unknown>): AgentInfo {
   const { info } = header;
   if (!isObject(info)) throw unreadable("a greeting without info");

@@ -14,7 +14,17 @@ import { type Channel, HostError, type Transport } from "../transport/transport.
 import { bootCommand, type Sign, signStart } from "./boot.ts";
 import { ByteReader, EndOfStream } from "./byte_reader.ts";
 import type { Blobs, Dialect } from "./dialect.ts";
-import { commandIn, encodeFrame, encodeJson, infoIn, readFrame, resultIn, textIn, unreadable } from "./frames.ts";
+import {
+  commandIn,
+  encodeFrame,
+  encodeJson,
+  infoIn,
+  numberIn,
+  readFrame,
+  resultIn,
+  textIn,
+  unreadable,
+} from "./frames.ts";
 import type {
   AgentInfo,
   AgentRun,
@@ -132,7 +142,10 @@ class Session implements AgentSession {
         seen.push(sign);
       }
     } catch (error) {
-      const cause = error instanceof EndOfStream ? await this.#notStarted(seen, error.rest) : await this.#told(error);
+      const cause = error instanceof EndOfStream
+        ? await this.#notStarted(seen, error.rest)
+        : await this.#told(error);
+      if (cause instanceof HostError) this.#reason ??= cause; // the runs that follow fail for it, too
       await this.close();
       throw cause;
     } finally {
@@ -187,7 +200,7 @@ class Session implements AgentSession {
           yield { type: "begin", step: textIn(header, "step") };
           break;
         case "want":
-          await this.#give(textIn(header, "hash"), blobs);
+          await this.#give(numberIn(header, "want"), textIn(header, "hash"), blobs);
           break;
         case "piece":
           yield { type: "fetched", fetched: { step: textIn(header, "step"), bytes: body } };
@@ -208,26 +221,29 @@ class Session implements AgentSession {
     }
   }
 
-  async #give(hash: Hash, blobs: Blobs): Promise<void> {
+  async #give(want: number, hash: Hash, blobs: Blobs): Promise<void> {
     let blob: Uint8Array;
     try {
       blob = await blobs(hash);
     } catch (error) {
       // Of one step only: the others can do without it.
       const why = error instanceof Error ? error.message : String(error);
-      return await this.#write(encodeFrame({ type: "no-blob", hash, why }));
+      return await this.#write(encodeFrame({ type: "no-blob", want, why }));
     }
     let at = 0;
     do {
       const piece = blob.subarray(at, at + BLOB_PIECE_BYTES_MAX);
       at += piece.length;
-      await this.#write(encodeFrame({ type: "blob", hash, last: at === blob.length }, piece));
+      await this.#write(encodeFrame({ type: "blob", want, last: at === blob.length }, piece));
     } while (at < blob.length);
   }
 
   #agentError(code: string, message: string): HostError {
     if (code === "disk") {
-      return new HostError("disk", `Cannot store what a step needs on ${this.address}: ${message}; make room there`);
+      return new HostError(
+        "disk",
+        `Cannot store what a step needs on ${this.address}: ${message}; make room there`,
+      );
     }
     return new HostError("protocol", `Cannot go on with ${this.address}: the agent was sent ${message}`);
   }
@@ -262,7 +278,9 @@ class Session implements AgentSession {
   }
 
   #tooSlow(limitMs: number): HostError {
-    const message = `no agent came up within ${limitMs / 1000} s; does a file of its login shell wait for something?`;
+    const message = `no agent came up within ${
+      limitMs / 1000
+    } s; does a file of its login shell wait for something?`;
     return new HostError("timed-out", `Cannot start on ${this.address}: ${message}`);
   }
 

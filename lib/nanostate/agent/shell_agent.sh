@@ -2,8 +2,8 @@
 #
 # The session sends this script, then lines: `has HASH`, `put HASH BYTES` and the bytes, `run BYTES` and a script that calls
 # begin, command, module and cannot below. All output is lines; behind `ran` follow the bytes of both outputs.
-# Q1. While a run goes on, standard input is watched: at its end, or at `cancel`, all of this process group is killed, and the
-#     group of the step. A transport starts each login with a group of its own.
+# Q1. While a run goes on, standard input is watched: at its end all of this process group is killed, and the group of the
+#     step. A transport starts each login with a group of its own.
 # Q2. Nothing that a step starts has the channel: its input is empty, its output goes to files of a folder for this agent alone.
 umask 077
 exec 3<&0
@@ -75,7 +75,7 @@ put() { # HASH BYTES
 
 watch() {
   (
-    while read -r line && [ "$line" != cancel ]; do :; done
+    while read -r line; do :; done
     [ -s "$folder/pid" ] && kill -s KILL -- "$(cat "$folder/pid")" 2>/dev/null
     rm -rf "$folder"
     kill -s KILL 0

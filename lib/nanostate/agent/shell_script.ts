@@ -25,7 +25,10 @@ export function shellWork(run: AgentRun, step: WireStep): ShellWork {
 function rawCommand({ args }: WireModule): WireCommand {
   const line = String(args["_raw_params"] ?? "");
   const { executable } = args;
-  return { name: "raw", run: typeof executable === "string" ? `exec ${executable} -c ${quoted(line)}` : line };
+  return {
+    name: "raw",
+    run: typeof executable === "string" ? `exec ${executable} -c ${quoted(line)}` : line,
+  };
 }
 
 export function shellScript(run: AgentRun): string {

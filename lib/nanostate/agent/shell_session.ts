@@ -78,7 +78,9 @@ class ShellRun {
     await this.wire.write(encoder.encode(`put ${hash} ${blob.length}\n`));
     await this.wire.write(blob);
     const answer = await line(this.wire);
-    if (answer.startsWith("bad ")) throw new HostError("disk", `Cannot store a module there: ${answer.slice(4)}`);
+    if (answer.startsWith("bad ")) {
+      throw new HostError("disk", `Cannot store a module there: ${answer.slice(4)}`);
+    }
     if (answer !== "put") throw unreadable(JSON.stringify(answer));
   }
 
@@ -132,7 +134,11 @@ class ShellRun {
       case "skipped":
         return { ...nothing, outcome: "skipped", why: skipReason(command, guard, rc) };
       case "forgetful":
-        return { ...nothing, outcome: "failed", why: "cannot remember that it ran: its folder is not for its owner alone" };
+        return {
+          ...nothing,
+          outcome: "failed",
+          why: "cannot remember that it ran: its folder is not for its owner alone",
+        };
       case "would":
         return { ...nothing, ...foreseen(command) };
       default:
@@ -204,7 +210,9 @@ function skipReason(command: WireCommand, guard = "", rc = ""): string {
 function foreseen(command: WireCommand): Pick<WireCommandResult, "outcome" | "why"> {
   const { changed, creates, removes, unless, onlyif, once } = command;
   if (changed === "never") return { outcome: "skipped", why: "check mode; it changes nothing" };
-  if (changed !== undefined) return { outcome: "unknown", why: "its output tells whether it changes something" };
+  if (changed !== undefined) {
+    return { outcome: "unknown", why: "its output tells whether it changes something" };
+  }
   const guards = [creates, removes, unless, onlyif, once];
   if (guards.some((guard) => guard !== undefined)) return { outcome: "changed", why: "it would run" };
   return { outcome: "unknown", why: "it has no guard that tells" };
