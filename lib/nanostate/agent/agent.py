@@ -194,8 +194,8 @@ class Processes:
                 os.close(fd)
             code = exit_code(body)
         except BaseException:
-            import traceback
-            traceback.print_exc()
+            # By its hook a module may make a result of its own exceptions.
+            code = exit_code(lambda: sys.excepthook(*sys.exc_info())) or 1
         finally:
             try:
                 finish_interpreter()
