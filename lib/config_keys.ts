@@ -4,6 +4,7 @@
  */
 export const KEYS_OF_PROGRAMS: readonly string[] = [
   "adminTokenFile",
+  "ansibleFolder",
   "caFile",
   "capacity",
   "cluster",
@@ -25,6 +26,7 @@ export const KEYS_OF_PROGRAMS: readonly string[] = [
   "httpPort",
   "joinTokenFile",
   "key",
+  "knownHostsFile",
   "logLevel",
   "machineId",
   "master",
@@ -46,8 +48,12 @@ export const KEYS_OF_PROGRAMS: readonly string[] = [
   "restart",
   "root",
   "saltCall",
+  "secretsFolder",
   "server",
   "setup",
+  "stagingKeyFile",
+  "stagingUser",
+  "statesFolders",
   "storePath",
   "tikvCaFile",
   "tikvCertFile",

@@ -52,6 +52,19 @@ export const NodeConfig = z.object({
     "On run: prepare the database for change capture where that is missing",
   ),
 
+  statesFolders: z.array(Path).min(1).default(["/etc/salar/states", "/usr/share/salar/states"]).describe(
+    "Nanostates that the cluster may have it run, by their names; the first folder that has one wins",
+  ),
+  secretsFolder: Path.default("/etc/salar/secrets").describe("Their secrets: a file each, by its name"),
+  ansibleFolder: Path.optional().describe("An installed `ansible` package, for states that use its modules"),
+  stagingKeyFile: Path.optional().describe(
+    "Private SSH key with which it stages other machines; without it, it stages none",
+  ),
+  stagingUser: z.string().regex(/^[a-z_][a-z0-9_-]{0,31}$/, "a user name").default("root").describe(
+    "Whom it logs in as there, unless the host is named with a user",
+  ),
+  knownHostsFile: Path.default("/etc/salar/known_hosts").describe("Host keys of the machines that it stages"),
+
   logLevel: z.enum(LOG_LEVELS).default("info").describe(LOG_LEVELS.join(", ")),
 });
 export type NodeConfig = z.infer<typeof NodeConfig>;

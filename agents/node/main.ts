@@ -31,6 +31,7 @@ import { enrolNode } from "./enrol.ts";
 import { runNodeAgent } from "./logic.ts";
 import { printPlan, setup, uninstall } from "./setup_run.ts";
 import { connectSql, type DatabaseOptions, lazySql } from "./sql.ts";
+import { type NanostateOptions, nanostateRunner } from "./real_state_runner.ts";
 import { readState } from "./state.ts";
 import { type NodeTrust, nodeTrust } from "./trust.ts";
 import { uyuniApi } from "./uyuni_api.ts";
@@ -82,7 +83,7 @@ async function run(args: string[]): Promise<void> {
     trust,
     log,
     probe: realProbe(log),
-    runner: null,
+    runner: nanostateRunner({ disk, ...statesOf(config) }),
     source: postgresCapture({ database, facts: sql, disk, originPath: `${config.folder}/origin.json`, log }),
     api: uyuniApi({
       uyuni: uyuniClient({
@@ -149,6 +150,15 @@ async function enrol(scope: Scope, { config, disk, net, trust }: Enrolment): Pro
       versions: { agent: VERSION },
     },
   });
+}
+
+function statesOf(config: NodeConfig): Omit<NanostateOptions, "disk"> {
+  const { statesFolders, secretsFolder, ansibleFolder = null, stagingKeyFile, knownHostsFile, stagingUser } =
+    config;
+  const ssh = stagingKeyFile === undefined
+    ? null
+    : { keyFile: stagingKeyFile, knownHostsFile, user: stagingUser };
+  return { statesFolders, secretsFolder, ansibleFolder, ssh };
 }
 
 interface BusParts {
