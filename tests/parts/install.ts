@@ -1,6 +1,7 @@
 /** Installs every part that the tests use, so that no test's own time limit pays for it. Present parts cost nothing. */
 import { ANSIBLE_VERSIONS, ensureAnsible } from "./ansible.ts";
 import { which } from "./command.ts";
+import { ensureCompiler } from "./compiler.ts";
 import { ensureDebian } from "./debian.ts";
 import { ensureHaproxy } from "./haproxy.ts";
 import { ensureHostBase } from "./hosts_base.ts";
@@ -15,6 +16,7 @@ export async function installParts(): Promise<void> {
   await ensureDebian({ packages: ["openssl"], present: async () => await which("openssl") !== null });
   await ensurePostgres();
   await ensurePython();
+  await ensureCompiler();
   await ensureNats();
   await ensureHaproxy();
   for (const base of ["plain", "no-python", "postgres"] as const) await ensureHostBase(base);
