@@ -2,10 +2,12 @@
  * `deno task package node-agent|client-agent --to FOLDER`: all that a host without Internet needs to run an agent.
  *
  * Out: the folder `salar-<program>-<version>-<id>`, and the same as `.tar.gz`. In it: the Deno that runs now, the agent as
- * one bundled file, the permissions of deno.json, a launcher, a systemd unit and an init script.
+ * one bundled file, the permissions of deno.json, a launcher, a systemd unit and an init script; for a node the states too.
  * P1. The same source and the same Deno give the same bytes; `id` is of the checksums of all files (`SHA256SUMS`).
  * P2. The agent has the permissions of deno.json there too, and nothing is fetched to run it.
  */
+import { relative } from "node:path";
+import { fileURLToPath } from "node:url";
 import { VERSION } from "../lib/version.ts";
 import { print } from "./print.ts";
 
@@ -16,6 +18,8 @@ nanostates node-agent and client-agent take as parameter "package".`;
 
 const CLONE = new URL("..", import.meta.url);
 const ID_CHARS = 12;
+/** Of CommonJS; a part of ssh2 asks for it without need. */
+const BANNER = "const __dirname = import.meta.dirname;\n";
 
 /** Program → its folder in agents/, and the command that it becomes. */
 const PROGRAMS = {
@@ -30,8 +34,9 @@ export interface AgentPackage {
 }
 
 /** Makes the package, or leaves it as it is where it is there already. Throws when a part cannot be made. */
-export async function packageAgent(program: Program, to: string): Promise<AgentPackage> {
-  await Deno.mkdir(to, { recursive: true });
+export async function packageAgent(program: Program, where: string): Promise<AgentPackage> {
+  await Deno.mkdir(where, { recursive: true });
+  const to = await Deno.realPath(where);
   const unfinished = await Deno.makeTempDir({ dir: to, prefix: ".package-" });
   try {
     await fill(unfinished, program);
@@ -62,12 +67,38 @@ async function fill(folder: string, program: Program): Promise<void> {
     const text = await Deno.readTextFile(new URL(`deploy/agents/${command}.${suffix}`, CLONE));
     await writeFile(`${folder}/${command}.${suffix}`, text, mode);
   }
+  if (program === "node-agent") await copyFolder(new URL("states/", CLONE), `${folder}/states`);
 }
 
-/** In the clone's folder, since a bundle names its parts by their path from where it was made (P1). */
+async function copyFolder(from: URL, to: string): Promise<void> {
+  await Deno.mkdir(to, { mode: 0o755 });
+  for await (const { name, isDirectory } of Deno.readDir(from)) {
+    if (isDirectory) await copyFolder(new URL(`${name}/`, from), `${to}/${name}`);
+    else await writeFile(`${to}/${name}`, await Deno.readTextFile(new URL(name, from)), 0o644);
+  }
+}
+
+/**
+ * One file of everything, as Deno bundles it. It is made in the clone's folder and says where its parts came from by paths
+ * from there; that of the cache is taken out, which is another one on another machine (P1).
+ */
 async function bundle(source: string, to: string): Promise<void> {
-  const args = ["bundle", "--quiet", "--platform=deno", "--frozen", "--output", to, source];
-  await run(Deno.execPath(), args, { cwd: CLONE });
+  // Parts of ssh2 that are compiled are optional: it asks for them, and goes on without.
+  const args = [
+    "bundle",
+    "--quiet",
+    "--platform=deno",
+    "--frozen",
+    "--external=*.node",
+    "--output",
+    to,
+    source,
+  ];
+  await run(Deno.execPath(), args, CLONE);
+  const { npmCache } = JSON.parse(await run(Deno.execPath(), ["info", "--json"], CLONE));
+  const cache = relative(fileURLToPath(CLONE), npmCache);
+  const text = (await Deno.readTextFile(to)).replaceAll(cache, "npm");
+  await writeFile(to, BANNER + text, 0o644);
 }
 
 async function permissions(program: Program): Promise<string> {
@@ -97,17 +128,26 @@ async function pack(folder: string, archive: string): Promise<void> {
     unfinished,
     folder.slice(parent.length + 1),
   ];
-  await run("tar", ["-C", parent, ...args], {});
+  await run("tar", ["-C", parent, ...args], CLONE);
   await Deno.rename(unfinished, archive);
 }
 
-/** Lines as `sha256sum --check` reads them, by name. */
+/** Lines as `sha256sum --check` reads them, by path. */
 async function checksums(folder: string): Promise<string> {
-  const names = [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
   const lines = await Promise.all(
-    names.map(async (name) => `${await sha256(await Deno.readFile(`${folder}/${name}`))}  ${name}\n`),
+    (await filesIn(folder)).sort().map(async (path) =>
+      `${await sha256(await Deno.readFile(`${folder}/${path}`))}  ${path}\n`
+    ),
   );
   return lines.join("");
+}
+
+async function filesIn(folder: string, below = ""): Promise<string[]> {
+  const found: string[] = [];
+  for await (const { name, isDirectory } of Deno.readDir(`${folder}/${below}`)) {
+    found.push(...isDirectory ? await filesIn(folder, `${below}${name}/`) : [below + name]);
+  }
+  return found;
 }
 
 async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
@@ -119,11 +159,13 @@ async function writeFile(path: string, text: string, mode: number): Promise<void
   await Deno.chmod(path, mode); // whatever the umask is
 }
 
-async function run(program: string, args: string[], { cwd }: { cwd?: URL }): Promise<void> {
-  const command = new Deno.Command(program, { args, ...(cwd && { cwd }), stdin: "null", stdout: "null" });
-  const { code, stderr } = await command.output();
-  if (code === 0) return;
-  throw new Error(`Cannot make package: ${program} ended with ${code}\n${new TextDecoder().decode(stderr)}`);
+/** Its standard output. */
+async function run(program: string, args: string[], cwd: URL): Promise<string> {
+  const command = new Deno.Command(program, { args, cwd, stdin: "null" });
+  const { code, stdout, stderr } = await command.output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  if (code === 0) return text(stdout);
+  throw new Error(`Cannot make package: ${program} ended with ${code}\n${text(stderr)}`);
 }
 
 function ignoreMissing(error: unknown): void {
