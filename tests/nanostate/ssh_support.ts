@@ -26,7 +26,7 @@ export async function bench(options: SshdOptions = {}): Promise<Bench> {
   const sshd = await startSshd({ ...options, authorizedKeys: [line, ...options.authorizedKeys ?? []] });
   const user = userName();
   const knownHosts = `${ssh}/known_hosts`;
-  await Deno.writeTextFile(knownHosts, await knownLine(sshd));
+  await Deno.writeTextFile(knownHosts, await knownLine(sshd, options.hostKeys?.[0]));
   return {
     sshd,
     home,

@@ -5,7 +5,6 @@
  * V1. Nothing becomes weaker: ssh2 still checks the host's signature over the whole exchange, with the key that the
  *     certificate holds. Were its inside other than thought here, that signature would not fit, and the connection fails.
  * V2. Each use first looks whether the inside is as expected, and says so if not.
- * Not possible: certificates of RSA hosts, which ssh2 refuses before we are asked.
  */
 import { Buffer } from "node:buffer";
 import type { Client } from "ssh2";
@@ -25,6 +24,8 @@ interface Offer {
 interface Exchange {
   negotiated: { serverHostKey: string };
   _hostKey: Buffer;
+  /** Ours: of an RSA certificate. */
+  certifiedSignature?: string;
 }
 interface Protocol {
   _offer: Offer;
@@ -41,6 +42,7 @@ interface Protocol {
 export function offerCertificates(client: Client, algorithms: readonly string[]): void {
   if (algorithms.length === 0) return;
   const protocol = insideOf(client);
+  takeRsaCertificates(protocol);
   const { lists, constructor: Offer } = protocol._offer;
   const direction = ({ cipher, mac, compress, lang }: Direction) => ({
     cipher: cipher.array,
@@ -56,14 +58,36 @@ export function offerCertificates(client: Client, algorithms: readonly string[])
   });
 }
 
+/**
+ * For RSA the algorithm that was agreed on is named otherwise than the certificate: ssh2 knows that of plain keys, and
+ * breaks off for certificates. So an exchange is told the certificate's name as soon as there is one.
+ */
+function takeRsaCertificates(protocol: Protocol): void {
+  let exchange = protocol._kex;
+  Object.defineProperty(protocol, "_kex", {
+    get: () => exchange,
+    set(next: Exchange | undefined) {
+      exchange = next;
+      const [, signature] = /^(rsa-sha2-\d+)-cert-/.exec(next?.negotiated.serverHostKey ?? "") ?? [];
+      if (next === undefined || signature === undefined) return;
+      next.certifiedSignature = signature;
+      next.negotiated.serverHostKey = "ssh-rsa-cert-v01@openssh.com";
+    },
+  });
+}
+
 /** Lets ssh2 go on with the key in a host's certificate. To be called when that was found good, in `hostVerifier`. */
 export function useCertifiedKey(client: Client, certificate: Buffer, key: PublicKey): void {
   const exchange = insideOf(client)._kex;
   if (exchange === undefined || !Buffer.isBuffer(exchange._hostKey)) throw unexpected();
-  exchange.negotiated.serverHostKey = key.type;
-  // ssh2 reads it first for the hash over the exchange, which covers the certificate, then for the key to check with.
+  exchange.negotiated.serverHostKey = exchange.certifiedSignature ?? key.type;
+  // ssh2 reads it first for the hash over the exchange, which covers the certificate, then for the key to check with;
+  // at the end it forgets it.
   let reads = 0;
-  Object.defineProperty(exchange, "_hostKey", { get: () => reads++ === 0 ? certificate : key.blob });
+  Object.defineProperty(exchange, "_hostKey", {
+    get: () => reads++ === 0 ? certificate : key.blob,
+    set() {},
+  });
 }
 
 /**

@@ -65,10 +65,9 @@ export async function trustCheck(host: SshHost, options: TrustOptions): Promise<
 
   return {
     algorithms: types.flatMap(algorithmsOf),
-    // ssh2 cannot be brought to take one of an RSA key, see ssh_inside.ts.
     certificates: authoritiesOf(known, names).length === 0
       ? []
-      : types.filter((type) => type !== "ssh-rsa").map(certificateType),
+      : types.flatMap(algorithmsOf).map(certificateType),
     judge(blob) {
       const shown = Buffer.from(blob);
       const vouched = judgeCertificate(shown, { known, names, host, nowMs: options.nowMs() });
