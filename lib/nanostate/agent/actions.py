@@ -124,7 +124,7 @@ def copy(ctx, args):
 
 def _settled(args, result, dest):
     if result is None:
-        return {"changed": False, "dest": dest, "src": args.get("src")}
+        return dict({"src": args["src"]} if args.get("src") else {}, changed=False, dest=dest)
     if not result.get("failed") and "path" in result:
         result.setdefault("dest", result["path"])
     return result
@@ -298,8 +298,6 @@ def assemble(ctx, args):
     dest = os.path.expanduser(dest)
     wanted = {key: args[key] for key in args if key not in ("remote_src", "regexp", "delimiter", "ignore_hidden")}
     wanted["dest"] = dest
-    if source.sha1 == _stat(ctx, dest, _is_true(args.get("follow")), True)["checksum"]:
-        return _module(ctx, "file", wanted)
     diff = _difference(dest, source) if ctx.diff else None
     result = _module(ctx, "copy", dict(wanted, src=source.placed(ctx, "src")))
     if diff:
