@@ -81,13 +81,14 @@ function agentSign(
   data: Buffer,
   hash: string | undefined,
 ): Promise<Buffer> {
-  const options = hash === "sha256" || hash === "sha512" ? { hash } as const : {};
-  return new Promise((resolve, reject) =>
-    agent.sign(key, data, options, (error, signature) => {
+  return new Promise((resolve, reject) => {
+    const done = (error: unknown, signature?: Buffer) => {
       if (signature) resolve(signature);
       else reject(new Error("ssh-agent does not sign with it", { cause: error }));
-    })
-  );
+    };
+    if (hash === "sha256" || hash === "sha512") agent.sign(key, data, { hash }, done);
+    else agent.sign(key, data, done);
+  });
 }
 
 /** @returns why not as a text; null when there is no such file */
