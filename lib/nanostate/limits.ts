@@ -34,6 +34,8 @@ export const MODULE_FILES_MAX = 10_000;
 export const MODULE_DEPTH_MAX = 16;
 /** Python files of one bundle. */
 export const IMPORTS_MAX = 4_000;
+/** Files that a library remembers the imports and the packed bytes of; the most usual modules have 200. */
+export const CONTENTS_REMEMBERED_MAX = 4_000;
 /** Of a module's name to the name that a collection has for it now. */
 export const REDIRECTS_MAX = 8;
 
@@ -41,7 +43,6 @@ export const REDIRECTS_MAX = 8;
 export const JOBS = 50;
 /** Hosts at once that are being connected to: each costs a key exchange. */
 export const CONNECTS = 10;
-export const CONNECT_MS = 10_000;
 export const STEP_MS = 30 * 60_000;
 /** Of one host, in one run. */
 export const RUN_MS = 2 * 60 * 60_000;

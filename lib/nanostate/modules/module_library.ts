@@ -8,13 +8,14 @@
  */
 import { createHash } from "node:crypto";
 import type { WireAnsible, WireModuleFile } from "../agent/protocol.ts";
+import { CONTENTS_REMEMBERED_MAX } from "../limits.ts";
 import { partOf } from "./actions.ts";
 import { type AnsiblePackage, readAnsible } from "./ansible_package.ts";
 import { collectionsIn } from "./collections.ts";
 import { type ModuleBundle, ModuleError, type ModuleLibrary } from "./library.ts";
 import { type LibraryFiles, realFiles } from "./library_files.ts";
 import { interpreterOf, latin1, moduleKind, pythonSource } from "./module_kind.ts";
-import { type ModulePlace, type ModulePlaces, placeOf } from "./module_places.ts";
+import { type ModulePlaces, type Placed, placeOf } from "./module_places.ts";
 import { pythonFiles, type PythonModule } from "./module_utils.ts";
 import { importsOf, type PythonImport } from "./python_imports.ts";
 import { type Platform, rootModules } from "./root_modules.ts";
@@ -33,7 +34,7 @@ export interface LibraryOptions {
 
 /** @throws {ModuleError} when `ansible` is no folder of a package that is understood */
 export function moduleLibrary(options: LibraryOptions): ModuleLibrary {
-  const files = listedOnce(options.files ?? realFiles());
+  const files = guarded(options.files ?? realFiles());
   const ansible = options.ansible === null ? null : readAnsible(options.ansible, files);
   const places: ModulePlaces = {
     roots: options.roots.map((root) => rootModules(root, files)),
@@ -45,12 +46,24 @@ export function moduleLibrary(options: LibraryOptions): ModuleLibrary {
   };
   const pack = packer(places);
   return {
-    action: (module) => actionOf(module, places),
+    action: (module) => orRefused(() => actionOf(module, places)),
     bundle: (modules, host) => Promise.resolve().then(() => bundleOf(modules, host, places, pack)),
   };
 }
 
-function actionOf(module: string, places: ModulePlaces): { action: string | null } | { refused: string } {
+type Action = ReturnType<ModuleLibrary["action"]>;
+
+function orRefused(work: () => Action): Action {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof ModuleError) return { refused: error.message };
+    throw error;
+  }
+}
+
+/** @throws {ModuleError} a name that no module can have, a folder or collection that cannot be read */
+function actionOf(module: string, places: ModulePlaces): Action {
   const place = placeOf(module, null, places);
   if (place.from === "collection") return collectionsPart(module, place.name, places) ?? { action: null };
   const part = partOf(place.from === null ? module : place.name);
@@ -94,17 +107,20 @@ function bundleOf(
       if (isNeeded) throw new ModuleError(module, `Cannot find ${module}: ${place.why}`);
       continue; // an action takes the companion that the version and the host have
     }
-    const bytes = readModule(module, place.path, places.files);
-    const kind = moduleKind(bytes);
+    const bytes = places.files.read(place.path);
+    if (bytes === null) {
+      throw new ModuleError(module, `Cannot read ${module}: ${place.path} was removed meanwhile`);
+    }
+    const kind = kindOf(module, bytes, place);
     if (kind === "python") {
       python.set(place.entry, { module, entry: place.entry, bytes: pythonSource(bytes) });
       modules[module] = { kind, entry: place.entry };
     } else {
       const blob = hashOf(bytes);
       modules[module] = {
-        kind: runnable(module, kind, place),
+        kind,
         blob,
-        interpreter: shebang(module, kind, bytes, place),
+        interpreter: kind === "binary" ? null : shebangOf(module, bytes, place),
       };
       blobs.set(blob, bytes);
     }
@@ -118,8 +134,6 @@ function bundleOf(
   return { modules, ansible: wire, blobs: blobs.set(wire.payload, bytes) };
 }
 
-/** What is remembered of: 200 for the most usual modules, 2,000 if all of a big collection's are used. */
-const CONTENTS_MAX = 4_000;
 const NO_ANSIBLE =
   "it imports ansible.module_utils; install ansible-core, or name its folder by --ansible or SALAR_ANSIBLE";
 
@@ -140,8 +154,10 @@ function packer(places: ModulePlaces): Packer {
   const imports = new Map<string, readonly PythonImport[]>();
   const contents = new Map<string, ZipContent>();
   return (modules, ansible) => {
-    if (contents.size > CONTENTS_MAX) { for (const known of [imports, contents]) known.clear(); // files change, seldom
-     }
+    if (contents.size > CONTENTS_REMEMBERED_MAX) { // files have changed many times
+      imports.clear();
+      contents.clear();
+    }
     const { folder, routing, always, synthesized, version, entry, internal, pythonMin } = ansible;
     const files = pythonFiles(modules, always, synthesized, {
       folder,
@@ -159,45 +175,38 @@ function packer(places: ModulePlaces): Packer {
   };
 }
 
-function readModule(module: string, path: string, files: LibraryFiles): Uint8Array {
-  try {
-    const bytes = files.read(path);
-    if (bytes !== null) return bytes;
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new ModuleError(module, `Cannot read ${module}: ${reason}`, { cause });
-  }
-  throw new ModuleError(module, `Cannot read ${module}: ${path} was removed meanwhile`);
-}
-
-type FileKind = Exclude<WireModuleFile["kind"], "python">;
-
-function runnable(module: string, kind: FileKind | "powershell", place: ModulePlace): FileKind {
+function kindOf(module: string, bytes: Uint8Array, { path }: Placed): WireModuleFile["kind"] {
+  const kind = moduleKind(bytes);
   if (kind !== "powershell") return kind;
-  const path = place.from === null ? "" : place.path;
   throw new ModuleError(
     module,
     `Cannot use ${module}: ${path} is PowerShell, and hosts are run by their shell and Python`,
   );
 }
 
-function shebang(module: string, kind: string, bytes: Uint8Array, place: ModulePlace): string | null {
-  if (kind === "binary") return null;
+function shebangOf(module: string, bytes: Uint8Array, { path }: Placed): string {
   const interpreter = interpreterOf(bytes);
   if (interpreter !== null) return interpreter;
-  const path = place.from === null ? "" : place.path;
   throw new ModuleError(
     module,
     `Cannot use ${module}: ${path} has no #! line, so nothing tells how to run it`,
   );
 }
 
-/** Imports look into the same few folders some hundred times. */
-function listedOnce(files: LibraryFiles): LibraryFiles {
+/** L4. Imports look into the same few folders some hundred times. What cannot be read is refused by its path. */
+function guarded(files: LibraryFiles): LibraryFiles {
   const listed = new Map<string, ReturnType<LibraryFiles["list"]>>();
+  const reading = <T>(path: string, work: () => T): T => {
+    try {
+      return work();
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new ModuleError(path, `Cannot read ${path}: ${reason}`, { cause });
+    }
+  };
   return {
-    read: (path) => files.read(path),
-    list: (folder) => remembered(listed, folder, () => files.list(folder)),
+    read: (path) => reading(path, () => files.read(path)),
+    list: (folder) => remembered(listed, folder, () => reading(folder, () => files.list(folder))),
   };
 }
 

@@ -207,3 +207,24 @@ Deno.test("action() is that of the builtin table, of a moved name too; a root's 
     assert.match("refused" in answer ? answer.refused : "", new RegExp(`^Cannot run ${module}: `));
   }
 });
+
+Deno.test("what cannot be read is refused by its path, and a name that is none by itself", async () => {
+  const fail = (path: string): never => {
+    throw new Error(`EACCES: permission denied, '${path}'`);
+  };
+  const files = { ...memoryFiles({ "/r1/modules/x": SHELL }), read: fail };
+  const modules = moduleLibrary({ roots: ["/r1"], collections: [], ansible: null, files });
+  await assert.rejects(modules.bundle(["ansible.builtin.x"], LINUX), {
+    name: "ModuleError",
+    message: "Cannot read /r1/modules/x: EACCES: permission denied, '/r1/modules/x'",
+  });
+  const closed = moduleLibrary({
+    roots: ["/r1"],
+    collections: [],
+    ansible: null,
+    files: { read: fail, list: fail },
+  });
+  for (const module of ["ansible.builtin.x", "x"]) {
+    assert.match(Object.keys(closed.action(module)).join(), /^refused$/);
+  }
+});

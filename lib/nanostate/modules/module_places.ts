@@ -22,11 +22,17 @@ export interface ModulePlaces {
   searched: string;
 }
 
-export type ModulePlace =
-  /** `entry`: its name for Python's `import`, `ansible.modules.apt`. */
-  | { from: "root" | "collection" | "ansible"; name: string; path: string; entry: string }
-  /** @param why for people, with what to do */
-  | { from: null; why: string };
+/** Where a module is. */
+export interface Placed {
+  from: "root" | "collection" | "ansible";
+  /** Whole name, of where its name led to. */
+  name: string;
+  path: string;
+  /** Its name for Python's `import`: `ansible.modules.apt`. */
+  entry: string;
+}
+/** `why`: for people, with what to do. */
+export type ModulePlace = Placed | { from: null; why: string };
 
 /** @param host null: only whether there is one. @throws {ModuleError} a name that no module can have */
 export function placeOf(module: string, host: Platform | null, places: ModulePlaces): ModulePlace {
