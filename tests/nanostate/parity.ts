@@ -22,58 +22,42 @@ import { CASES, FILES, type ParityCase } from "./parity_cases.ts";
 export const MODES = ["check", "fresh", "again"] as const;
 export type Mode = typeof MODES[number];
 
-export interface CaseAnswers {
-  case: ParityCase;
-  /** By key of the result, where the two differ: in which mode, and both values. */
-  differences: { key: string; mode: Mode; ansible: Json; salar: Json }[];
-  answers: Record<Mode, { ansible: JsonObject; salar: JsonObject }>;
-}
+export type Side = "ansible" | "salar";
+/** Of all cases of a version, in their order. */
+export type Answers = Record<Mode, JsonObject[]>;
 
 const PREPARE_MS_MAX = 60_000;
-const ORACLE_MS_MAX = 10 * 60_000;
+const RUN_MS_MAX = 10 * 60_000;
 const ORACLE = new URL("parity_oracle.py", import.meta.url).pathname;
 
-/** Needs root. A few minutes, most of them Ansible's. */
-export async function compareAll(version: AnsibleVersion): Promise<CaseAnswers[]> {
+export function casesOf(version: AnsibleVersion): ParityCase[] {
+  return CASES.filter(({ versions }) => versions?.includes(version) ?? true);
+}
+
+/** Needs root. By Ansible it takes minutes, by Salar seconds. */
+export async function answersOf(side: Side, version: AnsibleVersion): Promise<Answers> {
   const ansible = await ensureAnsible(version);
-  const cases = CASES.filter(({ versions }) => versions?.includes(version) ?? true);
-  await using hosts = await startHosts({ count: 2, diskMb: 512 });
+  await using hosts = await startHosts({ count: 1, diskMb: 512 });
+  const [host] = hosts.list;
+  if (host === undefined) throw new RangeError("one host was asked for");
   const prepare = await Deno.readTextFile(new URL("parity_prepare.sh", import.meta.url));
-  await Promise.all(hosts.list.map((host) => host.exec(prepare, { limitMs: PREPARE_MS_MAX })));
-  const [theirs, ours] = hosts.list;
-  if (theirs === undefined || ours === undefined) throw new RangeError("two hosts were asked for");
+  await host.exec(prepare, { limitMs: PREPARE_MS_MAX });
 
   const folder = await Deno.makeTempDir();
   try {
-    // The hosts have the same name in both: it is part of what `fetch` says.
-    const ansibleFiles = await makeFiles(`${folder}/a`);
-    const salarFiles = await makeFiles(`${folder}/s`);
-    const [byAnsible, bySalar] = [
-      await ansibleAnswers(ansible, theirs, hosts, withFiles(cases, ansibleFiles), folder),
-      await salarAnswers(ansible, ours, withFiles(cases, salarFiles)),
-    ];
-    return cases.map((each, n) => {
-      const answers = Object.fromEntries(MODES.map((mode) => [mode, {
-        ansible: comparable(byAnsible[mode][n] ?? {}, ansibleFiles),
-        salar: comparable(bySalar[mode][n] ?? {}, salarFiles),
-      }])) as CaseAnswers["answers"];
-      return { case: each, answers, differences: MODES.flatMap((mode) => differences(mode, answers[mode])) };
-    });
+    const files = await makeFiles(`${folder}/files`);
+    const cases: ParityCase[] = JSON.parse(JSON.stringify(casesOf(version)).replaceAll(FILES, files));
+    const answers = side === "ansible"
+      ? await byAnsible(ansible, await inventoryOf(host, hosts, folder), cases, folder)
+      : await bySalar(ansible, host, cases);
+    return byMode((_, mode) => answers[mode].map((each) => comparable(each, files)));
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
 }
 
-type Answers = Record<Mode, JsonObject[]>;
-
-async function ansibleAnswers(
-  ansible: Ansible,
-  host: Host,
-  hosts: Hosts,
-  cases: readonly ParityCase[],
-  folder: string,
-): Promise<Answers> {
-  const inventory = `${folder}/hosts`;
+/** @returns the arguments that make it the only host of Ansible */
+async function inventoryOf(host: Host, hosts: Hosts, folder: string): Promise<string[]> {
   const ssh = `-o UserKnownHostsFile=${hosts.knownHostsPath} -o ControlMaster=auto -o ControlPersist=60`;
   const settings = {
     ansible_host: host.address,
@@ -81,39 +65,51 @@ async function ansibleAnswers(
     ansible_user: "root",
     ansible_ssh_private_key_file: hosts.privateKeyPath,
     ansible_ssh_common_args: `'${ssh}'`,
-    ansible_python_interpreter: "/usr/bin/python3",
+    ansible_python_interpreter: "/usr/bin/python3.11", // as ours, which takes the newest name
     ansible_pipelining: "true",
+    ansible_ssh_use_tty: "false", // raw and script would mix both streams, with CRLF
   };
   const line = Object.entries(settings).map(([key, value]) => `${key}=${value}`).join(" ");
-  await Deno.writeTextFile(inventory, `host ${line}\n`);
-  const wanted = `${folder}/wanted`;
+  await Deno.writeTextFile(`${folder}/hosts`, `host ${line}\n`);
+  return ["-i", `${folder}/hosts`];
+}
+
+async function byAnsible(
+  { python }: Ansible,
+  argv: string[],
+  cases: readonly ParityCase[],
+  folder: string,
+): Promise<Answers> {
   const order = MODES.flatMap((mode) =>
     cases.map(({ module, args }) => ({ module, args, check: mode === "check" }))
   );
-  await Deno.writeTextFile(wanted, JSON.stringify({ arguments: ["-i", inventory], cases: order }));
-  const { stdout } = await run(ansible.python, [ORACLE, wanted], {
-    env: { LANG: "C.UTF-8", ANSIBLE_LOCAL_TEMP: `${folder}/tmp`, ANSIBLE_CONFIG: "/dev/null" },
-    limitMs: ORACLE_MS_MAX,
+  const wanted = `${folder}/wanted`;
+  await Deno.writeTextFile(wanted, JSON.stringify({ arguments: argv, cases: order }));
+  await Deno.writeTextFile(`${folder}/none.cfg`, ""); // this machine's own settings are of no matter
+  const { stdout } = await run(python, [ORACLE, wanted], {
+    env: { LANG: "C.UTF-8", ANSIBLE_HOME: `${folder}/home`, ANSIBLE_CONFIG: `${folder}/none.cfg` },
+    limitMs: RUN_MS_MAX,
   });
-  const lines = stdout.trimEnd().split("\n").map((each): JsonObject => JSON.parse(each));
+  const lines = stdout.trimEnd().split("\n").map((each): JsonObject => tidied(JSON.parse(each)));
   if (lines.length !== order.length) {
     throw new RangeError(`Ansible answered ${lines.length} of ${order.length} cases`);
   }
   return byMode((n) => lines.slice(n * cases.length, (n + 1) * cases.length));
 }
 
-async function salarAnswers(
+/** As one state with a step for each case, run as any other. */
+async function bySalar(
   { package: ansible }: Ansible,
   host: Host,
   cases: readonly ParityCase[],
 ): Promise<Answers> {
   const steps = cases.map(({ module, args }) => `    - ${JSON.stringify({ [module]: args })}\n`).join("");
-  const state = `id: parity\nstate:\n  all:\n${steps}`;
+  const state = new TextEncoder().encode(`id: parity\nstate:\n  all:\n${steps}`);
   const modules = moduleLibrary({ roots: [], collections: [], ansible });
   const answers: JsonObject[][] = [];
   for (const mode of MODES) {
-    const result = await runHosts(startAgent, {
-      index: indexStates([{ path: "/parity.st", bytes: new TextEncoder().encode(state) }]),
+    const { hosts: [result] } = await runHosts(startAgent, {
+      index: indexStates([{ path: "/parity.st", bytes: state }]),
       id: "parity",
       targets: [{ name: "host", transport: inside(host), become: null, params: {}, environment: {} }],
       mode: mode === "check" ? "check" : "apply",
@@ -122,31 +118,28 @@ async function salarAnswers(
       modules,
       files: controllerFiles(),
       onFailure: "go-on",
-      signal: AbortSignal.timeout(ORACLE_MS_MAX),
+      signal: AbortSignal.timeout(RUN_MS_MAX),
     });
-    const [only] = result.hosts;
-    if (only === undefined || only.message !== "") {
-      throw new RangeError(`Salar's run ended: ${only?.message}`);
+    if (result === undefined || result.message !== "") {
+      throw new RangeError(`Salar's run ended: ${result?.message}`);
     }
-    answers.push(only.groups.flatMap(({ steps }) =>
-      steps.map(({ responses: [response] }) => ({
-        ...response?.json ?? { failed: true, changed: false, msg: response?.message ?? "no answer" },
-      }))
-    ));
+    const responses = result.groups.flatMap(({ steps }) => steps.flatMap(({ responses }) => responses));
+    answers.push(
+      responses.map(({ json, message }) => json ?? { failed: true, changed: false, msg: message }),
+    );
   }
   return byMode((n) => answers[n] ?? []);
 }
 
 /** A shell in the host's namespaces; the way there is not what is compared. */
 function inside(host: Host): Transport {
-  const env =
-    "env -i HOME=/root USER=root LOGNAME=root LANG=C.UTF-8 PATH=/usr/local/bin:/usr/bin:/bin:/usr/games SHELL=/bin/bash";
-  const enter =
-    `exec nsenter --target=${host.pid} --mount --uts --ipc --net --pid --wd=/root ${env} /bin/sh -c`;
+  const env = "env -i HOME=/root USER=root LOGNAME=root LANG=C.UTF-8 SHELL=/bin/bash " +
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+  const enter = `exec nsenter --target=${host.pid} --mount --uts --ipc --net --pid ${env} /bin/sh -c`;
   const local = localTransport();
   return {
     address: host.name,
-    start: (command, options) => local.start(`${enter} '${command.replaceAll("'", `'\\''`)}'`, options),
+    start: (command, options) => local.start(`${enter} 'cd; ${command.replaceAll("'", `'\\''`)}'`, options),
   };
 }
 
@@ -164,12 +157,8 @@ async function makeFiles(path: string): Promise<string> {
   return path;
 }
 
-function withFiles(cases: readonly ParityCase[], folder: string): ParityCase[] {
-  return JSON.parse(JSON.stringify(cases).replaceAll(FILES, folder));
-}
-
-function byMode<T>(of: (n: number) => T): Record<Mode, T> {
-  return Object.fromEntries(MODES.map((mode, n) => [mode, of(n)])) as Record<Mode, T>;
+function byMode<T>(of: (n: number, mode: Mode) => T): Record<Mode, T> {
+  return { check: of(0, "check"), fresh: of(1, "fresh"), again: of(2, "again") };
 }
 
 /** P2. Keys that are taken out wherever they stand. */
@@ -190,7 +179,7 @@ export const VOLATILE: Readonly<Record<string, string>> = {
 
 /** P2. Parts of texts that are replaced, on both sides, by a word. */
 const PLACES: readonly [RegExp, string][] = [
-  [/\/root\/\.ansible\/tmp\/ansible-(?:tmp|local)-[^/\s"']+(?:\/tmp\w+)?/g, "TMP"],
+  [/(?:\/[\w.-]+)+\/ansible-(?:tmp|local|moduletmp)-[^/\s"']+(?:\/tmp\w+)?/g, "TMP"],
   [/\/root\/\.cache\/salar-nanostate\/step-[0-9a-f]+(?:\/tmp\w+)?/g, "TMP"],
   [/\.\d+\.\d{4}-\d\d-\d\d@\d\d:\d\d:\d\d~/g, ".BACKUP~"],
 ];
@@ -206,13 +195,25 @@ function comparable(result: JsonObject, files: string): JsonObject {
     if (value === null || typeof value !== "object") return value;
     if (Array.isArray(value)) return value.map(walk);
     const kept = Object.entries(value).filter(([key]) => !Object.hasOwn(VOLATILE, key));
-    return Object.fromEntries(kept.map(([key, each]) => [key, walk(each)]).sort());
+    return Object.fromEntries(kept.map(([key, each]): [string, Json] => [key, walk(each)]).sort());
   };
-  return walk(tidied(result)) as JsonObject;
+  const { skipped, ...rest } = result;
+  return walk(skipped === true ? result : rest) as JsonObject; // a callback gets it in any case
 }
 
-function differences(mode: Mode, { ansible, salar }: { ansible: JsonObject; salar: JsonObject }) {
-  const keys = [...new Set([...Object.keys(ansible), ...Object.keys(salar)])].sort();
-  return keys.filter((key) => JSON.stringify(ansible[key]) !== JSON.stringify(salar[key]))
-    .map((key) => ({ key, mode, ansible: ansible[key] ?? null, salar: salar[key] ?? null }));
+export interface Difference {
+  key: string;
+  mode: Mode;
+  ansible: Json | undefined;
+  salar: Json | undefined;
+}
+
+/** What differs for one case, in any mode. @param n its number */
+export function differencesOf(n: number, ansible: Answers, salar: Answers): Difference[] {
+  return MODES.flatMap((mode) => {
+    const [theirs, ours] = [ansible[mode][n] ?? {}, salar[mode][n] ?? {}];
+    const keys = [...new Set([...Object.keys(theirs), ...Object.keys(ours)])].sort();
+    return keys.filter((key) => JSON.stringify(theirs[key]) !== JSON.stringify(ours[key]))
+      .map((key) => ({ key, mode, ansible: theirs[key], salar: ours[key] }));
+  });
 }

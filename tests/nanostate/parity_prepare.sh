@@ -1,32 +1,38 @@
 # What the cases of parity_cases.ts find on a host: files, a package to install, a repository, a web server. Every host the same.
 set -eu
 umask 022
-mkdir -p /p/tree/sub /p/frag /p/deb/DEBIAN /p/deb/usr/share/salar-demo /p/repo /p/www /p/wheel /p/unpack
+mkdir -p /p/tree/sub /p/frag /p/repo /p/www /p/wheel /p/unpack /p/unpack2
 ip link set lo up
 
-printf 'alpha\nbeta\ngamma\n' >/p/lines
+for name in block line replace copied linked; do printf 'alpha\nbeta\ngamma\n' >/p/$name; done
 printf 'hello\n' >/p/old
 printf 'same\n' >/p/same
 printf 'x' >/p/tree/one
 printf 'y' >/p/tree/sub/two
 printf 'b\n' >/p/frag/20-b
 printf 'a' >/p/frag/10-a
-ln -s /p/lines /p/link
-find /p/tree /p/frag /p/lines /p/old /p/same -exec touch -h -d '2020-01-02 03:04:05 UTC' {} +
+ln -s /p/linked /p/link
+find /p/tree /p/frag /p/old /p/same -exec touch -h -d '2020-01-02 03:04:05 UTC' {} +
 
-printf 'Package: salar-demo\nVersion: 1.0\nArchitecture: all\nMaintainer: Nobody <nobody@example.org>\nDescription: a demo\n' \
-  >/p/deb/DEBIAN/control
-printf 'demo\n' >/p/deb/usr/share/salar-demo/file
-find /p/deb -exec touch -d '2020-01-02 03:04:05 UTC' {} +
-SOURCE_DATE_EPOCH=1577934245 dpkg-deb --build --root-owner-group /p/deb /p/repo/salar-demo_1.0_all.deb >/dev/null
-{
-  cat /p/deb/DEBIAN/control
-  printf 'Filename: ./salar-demo_1.0_all.deb\nSize: %s\n' "$(stat -c %s /p/repo/salar-demo_1.0_all.deb)"
-  printf 'SHA256: %s\n\n' "$(sha256sum /p/repo/salar-demo_1.0_all.deb | cut -d' ' -f1)"
-} >/p/repo/Packages
+: >/p/repo/Packages
+for name in one two three four; do
+  mkdir -p /p/deb/DEBIAN /p/deb/usr/share/salar
+  printf 'Package: salar-%s\nVersion: 1.0\nArchitecture: all\n' "$name" >/p/deb/DEBIAN/control
+  printf 'Maintainer: Nobody <nobody@example.org>\nDescription: a demo\n' >>/p/deb/DEBIAN/control
+  printf 'demo\n' >"/p/deb/usr/share/salar/$name"
+  find /p/deb -exec touch -d '2020-01-02 03:04:05 UTC' {} +
+  SOURCE_DATE_EPOCH=1577934245 dpkg-deb --build --root-owner-group /p/deb "/p/repo/$name.deb" >/dev/null
+  {
+    cat /p/deb/DEBIAN/control
+    printf 'Filename: ./%s.deb\nSize: %s\n' "$name" "$(stat -c %s "/p/repo/$name.deb")"
+    printf 'SHA256: %s\n\n' "$(sha256sum "/p/repo/$name.deb" | cut -d' ' -f1)"
+  } >>/p/repo/Packages
+  rm -r /p/deb
+done
 rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*
 printf 'deb [trusted=yes] file:/p/repo ./\n' >/etc/apt/sources.list
 apt-get -qq update
+dpkg --install /p/repo/two.deb /p/repo/three.deb >/dev/null
 
 export GIT_AUTHOR_DATE='2020-01-02T03:04:05Z' GIT_COMMITTER_DATE='2020-01-02T03:04:05Z'
 git -c init.defaultBranch=main init -q /p/git

@@ -34,7 +34,7 @@ const SERVICES = ["systemd", "sysvinit", "service"].map(builtin);
 const PACKAGES = [...["apt", "dnf", "dnf5", "yum"].map(builtin), "community.general.zypper"];
 
 const PARTS: Readonly<Record<string, { calls: readonly string[]; where?: "runner" }>> = {
-  assemble: { calls: ["assemble", "copy", "file"].map(builtin) },
+  assemble: { calls: ["assemble", "copy"].map(builtin) },
   command: { calls: [builtin("command")] },
   copy: { calls: ["copy", "file"].map(builtin) },
   dnf: { calls: ["setup", "dnf", "dnf5", "yum"].map(builtin) },

@@ -22,6 +22,19 @@ export function fetchTarget(args: JsonObject, host: string, remotePath: string):
   return [dest.replace(/\/+$/, ""), ...parts.map(safe)].join("/");
 }
 
+/**
+ * The result of a fetch as Ansible shows it.
+ * @param said by the host: `file`, `checksum`, `md5sum`. @param changed whether `dest` had another content before
+ */
+export function fetchResult(
+  { file = null, checksum = null, md5sum = null }: JsonObject,
+  dest: string,
+  changed: boolean,
+): JsonObject {
+  if (!changed) return { changed, dest, file, checksum, md5sum };
+  return { changed, dest, checksum, md5sum, remote_checksum: checksum, remote_md5sum: null };
+}
+
 function safe(part: string): string {
   if (part !== "" && part !== "." && part !== ".." && !/[/\0]/.test(part)) return part;
   throw new ModuleError(

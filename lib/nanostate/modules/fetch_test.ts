@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { fetchTarget } from "./fetch.ts";
+import { fetchResult, fetchTarget } from "./fetch.ts";
 
 Deno.test("fetchTarget() keeps hosts and folders apart below dest", () => {
   assert.equal(fetchTarget({ dest: "got/" }, "web-1", "/etc/./motd"), "got/web-1/etc/motd");
@@ -24,4 +24,17 @@ Deno.test("fetchTarget() refuses what would leave dest", () => {
 
 Deno.test("fetchTarget() wants a dest", () => {
   assert.throws(() => fetchTarget({}, "web-1", "/x"), /src and dest are required/);
+});
+
+Deno.test("fetchResult() names the file when nothing changed, the host's checksum when something did", () => {
+  const said = { file: "/etc/motd", checksum: "a", md5sum: "b" };
+  assert.deepEqual(fetchResult(said, "/got", false), { changed: false, dest: "/got", ...said });
+  assert.deepEqual(fetchResult(said, "/got", true), {
+    changed: true,
+    dest: "/got",
+    checksum: "a",
+    md5sum: "b",
+    remote_checksum: "a",
+    remote_md5sum: null,
+  });
 });

@@ -6,7 +6,7 @@
  */
 import type { WireFetched, WireResult } from "../agent/protocol.ts";
 import type { JsonObject } from "../json.ts";
-import { fetchTarget } from "../modules/fetch.ts";
+import { fetchResult, fetchTarget } from "../modules/fetch.ts";
 import { ModuleError } from "../modules/library.ts";
 import { failure } from "./outcome.ts";
 import type { ReadyStep } from "./prepare.ts";
@@ -54,7 +54,7 @@ export class Fetches {
   }
 
   async #placed(ready: ReadyStep, file: string, said: JsonObject): Promise<JsonObject> {
-    const { checksum, md5sum = null } = said;
+    const { checksum } = said;
     this.#pipeOf(ready.step.id).end(); // an empty file came without a piece
     const open = this.#open;
     this.#open = null;
@@ -70,8 +70,7 @@ export class Fetches {
         });
       }
       const dest = localPath(ready.step, fetchTarget(argsOf(ready), this.host, file));
-      const changed = await received.keep(dest);
-      return { changed, dest, checksum, remote_checksum: checksum, md5sum, remote_md5sum: null };
+      return fetchResult(said, dest, await received.keep(dest));
     } catch (error) {
       if (error instanceof ModuleError) return failure(error.message);
       return failure(`Cannot fetch ${file}: ${error instanceof Error ? error.message : error}`);
