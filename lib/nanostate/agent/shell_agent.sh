@@ -32,7 +32,7 @@ hashed() { # FILE HASH
   [ -f "$1" ] && [ ! -h "$1" ] && [ "$(sha256sum <"$1")" = "$2  -" ]
 }
 
-find_# Its result tells, not its exit code; without a result it did.
+# Its result tells, not its exit code; without a result it did.
 module_failed() {
   [ $over = 0 ] && grep -q '^ *{' "$folder/out" || return 0
   if grep -q '"failed":' "$folder/out"; then grep -q '"failed": *true' "$folder/out"; else
@@ -40,7 +40,7 @@ module_failed() {
   fi
 }
 
-module() { # HASH: path
+find_module() { # HASH: path
   for path in "$cache/$1" "$folder/$1"; do
     if [ -n "$cache" ]; then hashed "$path" "$1" && return; else [ -f "$path" ] && return; fi
   done
