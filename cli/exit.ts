@@ -5,6 +5,8 @@ export const EXIT = {
   ok: 0,
   failed: 1,
   usage: 2,
+  /** As `usage`, told apart by an output that is not empty: what every tool with a plan uses. */
+  changesPending: 2,
   notFound: 3,
   notAuthorised: 4,
   unreachable: 5,
@@ -16,7 +18,10 @@ export type Exit = typeof EXIT[keyof typeof EXIT];
 export const EXIT_MEANINGS: readonly (readonly [Exit, string])[] = [
   [EXIT.ok, "done"],
   [EXIT.failed, "refused by the server, or failed"],
-  [EXIT.usage, "wrong use: unknown command, wrong or ambiguous argument, wrong configuration"],
+  [
+    EXIT.usage,
+    "wrong use: unknown command, wrong or ambiguous argument, wrong configuration; or, of `state apply --check`, changes are pending",
+  ],
   [EXIT.notFound, "there is no such zone, node, system, plan or token"],
   [EXIT.notAuthorised, "no token, one that does not hold, or one whose role is not enough"],
   [EXIT.unreachable, "the server did not answer, also after some tries"],

@@ -10,6 +10,7 @@ import { realScope } from "../lib/mesh/real_scope.ts";
 import { EXIT } from "./exit.ts";
 import { runSalar } from "./program.ts";
 import { realFiles } from "./real_files.ts";
+import { realNanostates } from "./real_nanostate.ts";
 import { realStore } from "./real_store.ts";
 import type { Sink, Source } from "./world.ts";
 
@@ -55,6 +56,14 @@ function source(signal: AbortSignal): Source {
     isTerminal: Deno.stdin.isTerminal(),
     text: () => text(false),
     line: async () => (await text(true)).split(/\r?\n/)[0] ?? null,
+    async hiddenLine() {
+      if (Deno.stdin.isTerminal()) Deno.stdin.setRaw(true, { cbreak: true }); // Ctrl-C still ends the program
+      try {
+        return (await text(true)).split(/\r?\n/)[0] ?? null;
+      } finally {
+        if (Deno.stdin.isTerminal()) Deno.stdin.setRaw(false);
+      }
+    },
   };
 }
 
@@ -64,6 +73,7 @@ Deno.addSignalListener("SIGINT", () => {
   ending.abort();
 });
 const scope = realScope({ name: "salar", signal: ending.signal });
+const env = Deno.env.toObject();
 Deno.exit(
   await runSalar(Deno.args, {
     scope,
@@ -72,7 +82,8 @@ Deno.exit(
     files: realFiles(),
     crypt: realCrypt(),
     store: (config, options) => realStore(scope, config, options),
-    env: Deno.env.toObject(),
+    nanostates: realNanostates(env),
+    env,
     folder: Deno.cwd(),
     stdin: source(ending.signal),
     stdout: sink(Deno.stdout),

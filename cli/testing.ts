@@ -3,12 +3,13 @@ import { basename, dirname } from "node:path";
 import { SalarError } from "../lib/errors.ts";
 import { realCrypt } from "../lib/mesh/real_crypt.ts";
 import { realScope } from "../lib/mesh/real_scope.ts";
+import { fakeLibrary, NO_FILES } from "../lib/nanostate/run/testing.ts";
 import type { Disk, Net, Scope } from "../lib/seams.ts";
 import type { PortableStore } from "../lib/store/portable.ts";
 import { openSqliteStore } from "../lib/store/sqlite.ts";
 import type { Exit } from "./exit.ts";
 import { runSalar } from "./program.ts";
-import type { TextFiles, World } from "./world.ts";
+import type { Nanostates, TextFiles, World } from "./world.ts";
 
 export const TOKEN_FILE = "/here/.salar/admin.token";
 
@@ -27,6 +28,8 @@ export interface TestOptions {
   signal?: AbortSignal;
   /** Of the host of functions. @default an empty one */
   store?: PortableStore;
+  /** @default no state ships, and no host can be reached */
+  nanostates?: Partial<Nanostates>;
 }
 
 export interface Ran {
@@ -55,12 +58,14 @@ export async function run(args: readonly string[], options: TestOptions = {}): P
     files: memoryFiles(files),
     crypt: realCrypt(),
     store: () => Promise.resolve(options.store ?? openSqliteStore({ path: ":memory:" })),
+    nanostates: { ...NO_NANOSTATES, ...options.nanostates },
     env: { HOME: "/home/u", ...env },
     folder: "/here",
     stdin: {
       isTerminal,
       text: () => Promise.resolve(stdin),
       line: () => Promise.resolve(stdin.split("\n")[0] ?? null),
+      hiddenLine: () => Promise.resolve(stdin.split("\n")[0] ?? null),
     },
     stdout: sink("stdout"),
     stderr: sink("stderr"),
@@ -68,6 +73,14 @@ export async function run(args: readonly string[], options: TestOptions = {}): P
   const exit = await runSalar(args, world);
   return { exit, ...printed, files, modes };
 }
+
+const NO_NANOSTATES: Nanostates = {
+  shipped: "/nowhere",
+  modules: () => fakeLibrary(),
+  ways: () => () => Promise.reject(new SalarError("bad-input", "Cannot reach the host: nobody is there")),
+  files: NO_FILES,
+  run: () => Promise.reject(new Error("no state runs here")),
+};
 
 function netOf(fetch: TestOptions["fetch"]): Net {
   const nobody = () =>

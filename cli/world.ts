@@ -1,5 +1,9 @@
 /** What the tool touches, as values: `main.ts` gives the real ones, tests their own. */
+import type { Asking } from "./asking.ts";
 import type { FunctionsConfig } from "../functions/config.ts";
+import type { ModuleLibrary } from "../lib/nanostate/modules/library.ts";
+import type { ControllerFiles, RunState } from "../lib/nanostate/run/run.ts";
+import type { Transport } from "../lib/nanostate/transport/transport.ts";
 import type { Crypt, Disk, Net, Scope } from "../lib/seams.ts";
 import type { PortableStore } from "../lib/store/portable.ts";
 
@@ -16,6 +20,8 @@ export interface Source {
   text(): Promise<string>;
   /** The next line without its end; null at the end. */
   line(): Promise<string | null>;
+  /** As `line`, and a terminal does not show what is typed. */
+  hiddenLine(): Promise<string | null>;
 }
 
 /** Large files of text, a line at a time. */
@@ -29,6 +35,29 @@ export interface TextFiles {
   create<T>(path: string, fill: (write: (line: string) => Promise<void>) => Promise<T>): Promise<T>;
 }
 
+/** What nanostates are run with. */
+export interface Nanostates {
+  /** Folder of the states that ship. */
+  shipped: string;
+  /** @param ansible a folder to take modules from; null for those of this machine @throws {SalarError} `bad-input` */
+  modules(options: { roots: readonly string[]; ansible: string | null }): ModuleLibrary;
+  ways(options: WaysOptions): HostWays;
+  files: ControllerFiles;
+  run: RunState;
+}
+
+/** The way to a host; `local` is this machine. @throws {SalarError} `bad-input` for a name or configuration that leads nowhere */
+export type HostWays = (
+  host: { address: string; port: number | null; user: string | null },
+) => Promise<Transport>;
+
+export interface WaysOptions {
+  asking: Asking;
+  trustOnFirstUse: boolean;
+  /** Told of each key that was trusted, for people. */
+  onTrusted(text: string): void;
+}
+
 export interface World {
   /** Ends with Ctrl-C. */
   scope: Scope;
@@ -39,6 +68,7 @@ export interface World {
   crypt: Crypt;
   /** The store of a host of functions. @throws {SalarError} `not-found` for a file that is not there, unless `create` */
   store(config: FunctionsConfig, options: { create: boolean }): Promise<PortableStore>;
+  nanostates: Nanostates;
   env: Readonly<Record<string, string>>;
   /** The current folder, absolute. */
   folder: string;

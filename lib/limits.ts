@@ -230,6 +230,8 @@ export const ADMIN_WATCH_MS = 1_000;
 export const ADMIN_LOOK_BACK_MS = 10_000;
 /** A line of progress at least this far apart where lines cannot be written over. */
 export const ADMIN_LINE_MS = 5_000;
+/** Progress is written over at most so often. */
+export const ADMIN_PROGRESS_MS = 100;
 /** How long a server may be away while somebody watches, and how long one may watch. */
 export const ADMIN_SILENT_MS_MAX = 300_000;
 export const ADMIN_WATCH_MS_MAX = 24 * 3_600_000;

@@ -1,9 +1,9 @@
 /**
- * `salar state`: nanostates before they run, from the files of this machine; nothing else of Salar is needed.
+ * `salar state`: nanostates from the files of this machine; nothing else of Salar is needed. Running them is `state_apply.ts`.
  *
  * The folder of each file given is a root, and so is each `--root`: states include each other by id, found there.
  */
-import { basename, dirname, join, normalize } from "node:path";
+import { normalize } from "node:path";
 import { messageOf, SalarError } from "../../lib/errors.ts";
 import { compileState } from "../../lib/nanostate/compile.ts";
 import { NanostateError } from "../../lib/nanostate/errors.ts";
@@ -13,20 +13,16 @@ import { graphDot, graphText, stateGraph } from "../../lib/nanostate/graph.ts";
 import { isObject, type JsonObject } from "../../lib/nanostate/json.ts";
 import { findingText, hasErrors, lintStates } from "../../lib/nanostate/lint.ts";
 import { planJson } from "../../lib/nanostate/plan.ts";
-import {
-  FUNCTION_SUFFIX,
-  indexStates,
-  type SourceFile,
-  STATE_SUFFIXES,
-  type StateIndex,
-} from "../../lib/nanostate/state_index.ts";
 import type { Command, Given, Group, Input } from "../command.ts";
 import { EXIT } from "../exit.ts";
 import type { Json } from "../json.ts";
 import { printJson } from "../session.ts";
 import { absolute } from "../settings.ts";
+import { readIndex, readStateFile, rootsOf } from "../state_files.ts";
 import { printable } from "../table.ts";
+import { listOf, paramsOf } from "../state_inputs.ts";
 import type { World } from "../world.ts";
+import { apply } from "./state_apply.ts";
 
 const FILE: Input = { as: "<file>", about: "The state, a .st file" };
 const ROOT: Input = {
@@ -42,7 +38,7 @@ const lint: Command = {
   routes: [],
   async run({ world, given, flags }) {
     const paths = listOf(given, "files").map(normalize);
-    const findings = lintStates(await readIndex(world, paths, given), paths);
+    const findings = lintStates(await readIndex(world, paths, rootsOf(given)), paths);
     if (flags.json) {
       printJson(world, {
         findings: findings.map((finding) => ({ ...finding, place: { ...finding.place } })),
@@ -59,7 +55,7 @@ const graph: Command = {
   examples: ["state graph web.st", "state graph web.st --dot | dot -Tsvg > web.svg"],
   routes: [],
   async run({ world, given, flags }) {
-    const { index, id } = await readOne(world, given);
+    const { index, id } = await readStateFile(world, String(given["file"]), rootsOf(given));
     const found = stateGraph(index, id);
     if (flags.json) printJson(world, JSON.parse(JSON.stringify(found)));
     else {printLines(
@@ -83,7 +79,7 @@ const explain: Command = {
   examples: ["state explain web.st", "state explain web.st --facts host.json --param zone=berlin"],
   routes: [],
   async run({ world, given, flags }) {
-    const { index, id } = await readOne(world, given);
+    const { index, id } = await readStateFile(world, String(given["file"]), rootsOf(given));
     const inputs = { ...await readFacts(world, given), params: paramsOf(given) };
     const plan = orRefuse(() => compileState(index, id, inputs));
     if (flags.json) printJson(world, planJson(plan) as Json);
@@ -94,48 +90,9 @@ const explain: Command = {
 
 export const state: Group = {
   name: "state",
-  purpose: "Nanostates: check them, and show what they come to",
-  commands: [lint, graph, explain],
+  purpose: "Nanostates: run them on hosts, check them, and show what they come to",
+  commands: [apply, lint, graph, explain],
 };
-
-/** @throws {SalarError} `bad-input` for a file that is no state */
-async function readOne(world: World, given: Given): Promise<{ index: StateIndex; id: string }> {
-  const path = normalize(String(given["file"])); // the parser demands it
-  const index = await readIndex(world, [path], given);
-  const found = index.states.find((state) => state.path === path);
-  if (found === undefined) throw new SalarError("bad-input", `Cannot read ${path}: a state is a .st file`);
-  const problem = found.findings.find(({ severity }) => severity === "error");
-  if (found.id !== null && problem === undefined) return { index, id: found.id };
-  const reason = problem === undefined ? `${path}: it has no id` : findingText(problem);
-  throw new SalarError("bad-input", `Cannot use this state: ${reason}`, {
-    detail: { hint: `See everything that is wrong: salar state lint ${path}` },
-  });
-}
-
-async function readIndex(world: World, paths: readonly string[], given: Given): Promise<StateIndex> {
-  const folders = new Set([...paths.map(dirname), ...listOf(given, "root").map(normalize)]);
-  const files: SourceFile[] = [];
-  for (const folder of folders) files.push(...await readFolder(world, folder));
-  const missing = paths.find((path) => !files.some((file) => file.path === path));
-  if (missing === undefined) return indexStates(files);
-  if (await world.disk.read(absolute(world, missing)) === null) {
-    throw new SalarError("not-found", `Cannot read ${missing}: there is no such file`);
-  }
-  const suffixes = [...STATE_SUFFIXES, FUNCTION_SUFFIX].join(", ");
-  throw new SalarError("bad-input", `Cannot read ${basename(missing)}: names of states end in ${suffixes}`);
-}
-
-async function readFolder(world: World, folder: string): Promise<SourceFile[]> {
-  const suffixes = [...STATE_SUFFIXES, FUNCTION_SUFFIX];
-  const names = (await world.disk.list(absolute(world, folder))).filter((name) =>
-    suffixes.some((suffix) => name.endsWith(suffix))
-  );
-  const files = await Promise.all(names.map(async (name) => {
-    const path = join(folder, name);
-    return { path, bytes: await world.disk.read(absolute(world, path)) };
-  }));
-  return files.flatMap(({ path, bytes }) => bytes === null ? [] : [{ path, bytes }]); // null: removed meanwhile
-}
 
 /** @throws {SalarError} `bad-input` */
 async function readFacts(world: World, given: Given): Promise<Pick<Inputs, "facts">> {
@@ -160,17 +117,6 @@ function parseFacts(path: string, text: string): JsonObject {
   throw new SalarError("bad-input", `Cannot use ${path} as facts: it is no JSON object`);
 }
 
-/** @throws {SalarError} `bad-input` */
-function paramsOf(given: Given): JsonObject {
-  return Object.fromEntries(
-    listOf(given, "param").map((text) => {
-      const [, name, value] = /^([\w.-]+)=(.*)$/s.exec(text) ?? [];
-      if (name !== undefined && value !== undefined) return [name, value];
-      throw new SalarError("bad-input", `Cannot use --param ${text}: write name=value`);
-    }),
-  );
-}
-
 function orRefuse<T>(work: () => T): T {
   try {
     return work();
@@ -184,11 +130,6 @@ function orRefuse<T>(work: () => T): T {
       detail: hint === undefined ? {} : { hint },
     });
   }
-}
-
-function listOf(given: Given, name: string): readonly string[] {
-  const value = given[name];
-  return Array.isArray(value) ? value : [];
 }
 
 function printLines({ stdout }: World, lines: readonly string[]): void {

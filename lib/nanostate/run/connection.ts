@@ -20,7 +20,8 @@ export type StartAgent = (
 interface Means {
   start: StartAgent;
   gate: Gate;
-  connectMs: number;
+  /** Besides the transport's own time-outs; people who are asked for a password have no longer, either. */
+  connectMs: number | null;
   signal: AbortSignal;
   onConnecting: () => void;
 }
@@ -65,16 +66,22 @@ export class Connection {
     }
   }
 
-  async #open(connectMs: number, signal: AbortSignal): Promise<AgentSession> {
+  async #open(connectMs: number | null, signal: AbortSignal): Promise<AgentSession> {
     const { start, gate, onConnecting } = this.means;
     return await gate.run(async () => {
       onConnecting();
-      const why = `${this.target.transport.address} did not answer within ${connectMs / 1000} s`;
-      using limit = limited(signal, connectMs, why);
-      const { transport, become } = this.target;
-      return await start(transport, { become, signal: limit.signal }).catch((error) => {
-        throw limit.signal.aborted ? endedBy(limit.signal) : error; // who ended it knows best
-      });
+      const { target: { transport, become } } = this;
+      const begin = (signal: AbortSignal) =>
+        start(transport, { become, signal }).catch((error) => {
+          throw signal.aborted ? endedBy(signal) : error; // who ended it knows best
+        });
+      if (connectMs === null) return await begin(signal);
+      using limit = limited(
+        signal,
+        connectMs,
+        `${transport.address} did not answer within ${connectMs / 1000} s`,
+      );
+      return await begin(limit.signal);
     });
   }
 }

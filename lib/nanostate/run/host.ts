@@ -36,7 +36,7 @@ export interface Shared {
   mask: Mask;
   connects: Gate;
   start: StartAgent;
-  connectMs: number;
+  connectMs: number | null;
   emit: (event: RunEvent) => void;
 }
 

@@ -4,7 +4,7 @@
  * B1. At most `jobs` hosts are under way, and at most `connects` of them are being connected to.
  * B2. A cancelled run still has a result for each host.
  */
-import { CONNECT_MS, CONNECTS, JOBS, LIMIT_MS_MAX, RUN_MS } from "../limits.ts";
+import { CONNECTS, JOBS, LIMIT_MS_MAX, RUN_MS } from "../limits.ts";
 import type { StartAgent } from "./connection.ts";
 import { runResultOf } from "./counts.ts";
 import { runHost, type Shared } from "./host.ts";
@@ -29,7 +29,7 @@ export async function runHosts(start: StartAgent, options: RunOptions): Promise<
     mask,
     connects: new Gate(connects),
     start,
-    connectMs: limits.connectMs ?? CONNECT_MS,
+    connectMs: limits.connectMs ?? null,
     emit: options.onEvent ?? (() => {}),
   };
   const runMs = limits.runMs ?? RUN_MS;

@@ -75,7 +75,7 @@ export interface RunOptions {
   jobs?: number;
   /** Hosts at once that are being connected to. @default 10 */
   connects?: number;
-  /** @default 10 s to connect, 30 min a step, 2 h a host */
+  /** @default the transports' own to connect, 30 min a step, 2 h a host */
   limits?: Partial<{ connectMs: number; stepMs: number; runMs: number }>;
   signal: AbortSignal;
   onEvent?: (event: RunEvent) => void;
