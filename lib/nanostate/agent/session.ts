@@ -70,6 +70,8 @@ class Session implements AgentSession {
   /** Bytes go out one after the other, also when two parts of this write at a time. */
   #written: Promise<void> = Promise.resolve();
   #isRunning = false;
+  /** Runs are behind the source, also when that has to wait for sudo. */
+  readonly #sourceSent = Promise.withResolvers<void>();
   /** When sh turned out to be the agent, a run for Python must not be sent. */
   #isShell = false;
   /** Why this was closed from here. */
@@ -95,8 +97,7 @@ class Session implements AgentSession {
     this.#isRunning = true;
     let isWhole = false;
     try {
-      // S1. An error here shows in what is read, which tells more.
-      if (!this.#isShell) this.#write(encodeFrame({ type: "run" }, encodeJson(run))).catch(() => {});
+      this.#sendRun(run).catch(() => {}); // S1. An error shows in what is read, which tells more.
       const dialect = await this.#dialect;
       yield* dialect.run(run, blobs);
       isWhole = true;
@@ -127,16 +128,31 @@ class Session implements AgentSession {
     return written;
   }
 
+  async #sendRun(run: AgentRun): Promise<void> {
+    await this.#sourceSent.promise;
+    if (!this.#isShell) await this.#write(encodeFrame({ type: "run" }, encodeJson(run)));
+  }
+
+  #sendSource(): void {
+    this.#write(AGENT_SOURCE).catch(() => {}); // shows in what is read, as above
+    this.#sourceSent.resolve();
+  }
+
   async #start(): Promise<Dialect> {
     const limitMs = this.options.startMs ?? AGENT_START_MS_MAX;
-    const timer = setTimeout(() => this.#end(this.#tooSlow(limitMs)), limitMs);
+    const limit = () => setTimeout(() => this.#end(this.#tooSlow(limitMs)), limitMs);
+    let timer = limit();
     const seen: Sign[] = [];
     try {
-      if (this.options.become?.password === undefined) this.#write(AGENT_SOURCE).catch(() => {}); // read tells more
+      if (this.options.become?.password === undefined) this.#sendSource();
       for (;;) {
         const sign = await this.#sign();
-        if (sign === "password") await this.#givePassword(seen.includes("password"));
-        if (sign === "ready") this.#write(AGENT_SOURCE).catch(() => {}); // read tells more
+        if (sign === "password") {
+          clearTimeout(timer); // a person may have to be asked
+          await this.#givePassword(seen.includes("password"));
+          timer = limit();
+        }
+        if (sign === "ready") this.#sendSource();
         if (sign === "python") return await this.#python();
         if (sign === "sh") return await this.#sh();
         seen.push(sign);
