@@ -49,6 +49,11 @@ const BENCHES: readonly Bench[] = [
     about: "the TiKV client beside the official Go client",
     load: () => import("./tikv.ts"),
   },
+  {
+    name: "nanostate",
+    about: "a state on 1, 10 and 50 hosts beside Ansible, Mitogen and pyinfra",
+    load: () => import("./nanostate.ts"),
+  },
 ];
 const SECONDS = 5;
 const SECONDS_MAX = 3_600;
