@@ -47,6 +47,10 @@ export function findAnsible(
     const advice = "name a virtual environment, its site-packages, or the folder of the package";
     throw new ModuleError("ansible", `Cannot find ansible at ${wanted}: there is no release.py; ${advice}`);
   }
+  return searched(env, readable(files));
+}
+
+function searched(env: Environment, files: LibraryFiles): string | null {
   const home = env["HOME"] ?? "/root";
   const atHome = (path: string) => path.replace(/^~/, home);
   const [ofEnvironment] = env["VIRTUAL_ENV"] === undefined ? [] : packagesIn(env["VIRTUAL_ENV"], files);
@@ -83,7 +87,7 @@ function packagesBelow(lib: string, files: LibraryFiles): string[] {
     .filter((path) => files.read(`${path}/release.py`) !== null);
 }
 
-/** One that cannot be read is passed over: another may do. */
+/** One that is not understood is passed over: another may do. */
 function versionOf(folder: string, files: LibraryFiles): { folder: string; version: number[] }[] {
   try {
     return [{
@@ -94,6 +98,21 @@ function versionOf(folder: string, files: LibraryFiles): { folder: string; versi
     if (error instanceof ModuleError) return [];
     throw error;
   }
+}
+
+/** A search looks into folders that may be somebody else's. */
+function readable(files: LibraryFiles): LibraryFiles {
+  const orNull = <T>(work: () => T | null): T | null => {
+    try {
+      return work();
+    } catch {
+      return null;
+    }
+  };
+  return {
+    read: (path) => orNull(() => files.read(path)),
+    list: (folder) => orNull(() => files.list(folder)),
+  };
 }
 
 function newerFirst(a: readonly number[], b: readonly number[]): number {

@@ -13,6 +13,9 @@ const files = memoryFiles({
   ...ansibleFiles(`/opt/pipx/venvs/ansible-core/${SITE}`, release("2.14.10")),
   "/usr/local/lib/python3.11/dist-packages/ansible/release.py": "broken",
 });
+const denied = (): never => {
+  throw new Error("EACCES");
+};
 const env = { HOME: "/home/ann" };
 
 Deno.test("findAnsible() takes what is named: an environment, its packages, or the package", () => {
@@ -34,6 +37,11 @@ Deno.test("findAnsible() prefers the active environment, then the newest version
     `/opt/pipx/venvs/ansible-core/${SITE}`,
   );
   assert.equal(findAnsible({ env, files: memoryFiles({}) }), null);
+  const closed = {
+    ...files,
+    list: (folder: string) => folder.startsWith("/opt") ? denied() : files.list(folder),
+  };
+  assert.equal(findAnsible({ env, files: closed }), `/home/ann/.local/${SITE}`);
 });
 
 Deno.test("collectionPaths() are those that are set, or the usual ones, and then those beside the package", () => {
