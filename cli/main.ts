@@ -77,6 +77,7 @@ const env = Deno.env.toObject();
 Deno.exit(
   await runSalar(Deno.args, {
     scope,
+    lastScope: realScope({ name: "salar" }),
     net: realNet,
     disk: realDisk(),
     files: realFiles(),

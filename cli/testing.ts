@@ -53,6 +53,7 @@ export async function run(args: readonly string[], options: TestOptions = {}): P
   const { disk, files, modes } = memoryDisk(options.files ?? {});
   const world: World = {
     scope: flyingScope(options),
+    lastScope: realScope({ name: "salar" }),
     net: () => netOf(options.fetch),
     disk,
     files: memoryFiles(files),

@@ -6,6 +6,7 @@ import { login } from "./commands/login.ts";
 import { nodes } from "./commands/nodes.ts";
 import { plans } from "./commands/plans.ts";
 import { call, template } from "./commands/raw.ts";
+import { runs } from "./commands/runs.ts";
 import { state } from "./commands/state.ts";
 import { store } from "./commands/store.ts";
 import { systems } from "./commands/systems.ts";
@@ -31,7 +32,19 @@ export const GLOBAL_INPUTS = [
   { as: "--utc", about: "Print times as they are, in UTC, instead of how long ago" },
 ] as const;
 
-const groups: readonly Group[] = [nodes, systems, plans, zones, events, tokens, join, config, store, state];
+const groups: readonly Group[] = [
+  nodes,
+  systems,
+  plans,
+  runs,
+  zones,
+  events,
+  tokens,
+  join,
+  config,
+  store,
+  state,
+];
 
 const completion: Command = {
   name: "completion",

@@ -1,18 +1,13 @@
 /**
- * Following a plan to its end: one line that is written over on a terminal, plain lines otherwise.
+ * Following a plan to its end (`follow.ts`).
  *
- * W1. Ctrl-C ends the watching and nothing else; it says how to go on with the plan.
- * W2. A server that goes away for a while (ADMIN_SILENT_MS_MAX) does not end the watching.
- * W3. The exit code is 0 only when every system of the plan arrived.
+ * W1. The exit code is 0 only when every system of the plan arrived.
  */
-import { isSalarError, SalarError } from "../lib/errors.ts";
-import { ADMIN_LINE_MS, ADMIN_SILENT_MS_MAX, ADMIN_WATCH_MS, ADMIN_WATCH_MS_MAX } from "../lib/limits.ts";
-import { EXIT, type Exit, exitOf } from "./exit.ts";
+import { EXIT, type Exit } from "./exit.ts";
+import { follow } from "./follow.ts";
 import { type Json, numberAt, textAt } from "./json.ts";
 import { PLAN_COLUMNS } from "./plan_view.ts";
 import { printJson, say, type Session, tablePrinter } from "./session.ts";
-import { printable } from "./table.ts";
-import type { Sink } from "./world.ts";
 
 /** After a plan has begun: watches it, or with `wait` false prints its id for scripts. */
 export async function watchBegun(session: Session, reply: Json, { wait }: { wait: unknown }): Promise<Exit> {
@@ -25,18 +20,14 @@ export async function watchBegun(session: Session, reply: Json, { wait }: { wait
 
 /** Prints the plan as it ended, to standard output. */
 export async function watchPlan(session: Session, id: string): Promise<Exit> {
-  const progress = progressOn(session);
-  let plan: Json;
-  try {
-    plan = await planEnded(session, id, progress);
-  } catch (error) {
-    progress.end();
-    if (isSalarError(error, "cancelled") || exitOf(error) === EXIT.unreachable) {
-      say(session.world, howToGoOn(id));
-    }
-    throw error;
-  }
-  progress.end();
+  const plan = await follow(session, {
+    what: `plan "${id}"`,
+    route: "plans.show",
+    parts: { path: { plan: id } },
+    text: progressText,
+    hasEnded,
+    howToGoOn: howToGoOn(id),
+  });
   if (session.flags.json) printJson(session.world, plan);
   else await tablePrinter(session, PLAN_COLUMNS)([plan]);
   if (hasAllThere(plan)) return EXIT.ok;
@@ -44,30 +35,11 @@ export async function watchPlan(session: Session, id: string): Promise<Exit> {
   return EXIT.planIncomplete;
 }
 
-async function planEnded({ api, world: { scope } }: Session, id: string, progress: Progress): Promise<Json> {
-  const startMs = scope.monoMs();
-  let heardMs = startMs;
-  while (scope.monoMs() - startMs < ADMIN_WATCH_MS_MAX) {
-    try {
-      const plan = await api.ask("plans.show", { path: { plan: id } });
-      heardMs = scope.monoMs();
-      progress.show(progressText(plan));
-      if (hasEnded(plan)) return plan;
-    } catch (error) {
-      const isGone = exitOf(error) === EXIT.unreachable; // W2
-      if (!isGone || scope.monoMs() - heardMs > ADMIN_SILENT_MS_MAX) throw error;
-      progress.show(`${id}  the server does not answer; trying again`);
-    }
-    await scope.sleep(ADMIN_WATCH_MS);
-  }
-  throw new SalarError("deadline", `Cannot watch plan "${id}" any longer: it has not ended within a day`);
-}
-
 function hasEnded(plan: Json): boolean {
   return ["done", "cancelled"].includes(textAt(plan, "state"));
 }
 
-/** W3 */
+/** W1 */
 function hasAllThere(plan: Json): boolean {
   return textAt(plan, "state") === "done" &&
     numberAt(plan, "counts.there") === numberAt(plan, "counts.total");
@@ -96,47 +68,4 @@ function howToGoOn(id: string): string {
   watch it again   salar plans watch ${id}
   pause it         salar plans pause ${id}
   give it up       salar plans cancel ${id}`;
-}
-
-interface Progress {
-  show(text: string): void;
-  end(): void;
-}
-
-function progressOn({ world: { scope, stderr } }: Session): Progress {
-  return stderr.isTerminal ? overwriting(stderr) : lineByLine(stderr, scope.monoMs);
-}
-
-function overwriting(sink: Sink): Progress {
-  let isOpen = false;
-  return {
-    show(text) {
-      // A line that wraps could not be written over.
-      sink.write(`\r\x1b[2K${printable(text).slice(0, sink.columns() - 1)}`);
-      isOpen = true;
-    },
-    end() {
-      if (isOpen) sink.write("\n");
-      isOpen = false;
-    },
-  };
-}
-
-/** A line for each change, ADMIN_LINE_MS apart; the last state is always written. */
-function lineByLine(sink: Sink, monoMs: () => number): Progress {
-  let shown = "";
-  let shownMs = -Infinity;
-  let waiting = "";
-  const write = (text: string) => {
-    if (text === shown) return;
-    sink.write(printable(text) + "\n");
-    [shown, shownMs] = [text, monoMs()];
-  };
-  return {
-    show(text) {
-      waiting = text;
-      if (monoMs() - shownMs >= ADMIN_LINE_MS) write(text);
-    },
-    end: () => write(waiting),
-  };
 }

@@ -61,6 +61,8 @@ export interface WaysOptions {
 export interface World {
   /** Ends with Ctrl-C. */
   scope: Scope;
+  /** Outlives a Ctrl-C, for what others must still be told; a second one ends all. */
+  lastScope: Scope;
   /** The network, trusting `caPem` besides the system's own authorities. */
   net(options: { caPem?: string }): Net;
   disk: Disk;

@@ -2,7 +2,9 @@
 import { asNumber, changing, type Group, listing, NODE, showing, WHY } from "../command.ts";
 import { entries, fingerprint, number, ratio, state, text, time } from "../columns.ts";
 import { drain } from "../drain.ts";
+import { nodeRun } from "../node_run.ts";
 import { remove } from "../remove.ts";
+import { stage } from "../stage.ts";
 import { NODE_STATES } from "../../lib/cluster/types.ts";
 
 const COLUMNS = [
@@ -60,7 +62,8 @@ export const nodes: Group = {
       ],
       examples: ["nodes show node-1", "nodes show 3f9ac01e"],
     }),
-    transition("accept", "Accept a pooled node: it takes systems from now on"),
+    stage,
+    transition("accept", "Accept a pooled or staged node: it takes systems from now on"),
     transition("cordon", "Let a node keep its systems but take no more"),
     transition("uncordon", "Let a cordoned or drained node take systems again"),
     drain,
@@ -90,6 +93,7 @@ export const nodes: Group = {
       said: "Node {name} is changed: zone {zone}, capacity {capacity}, weight {weight}.",
       examples: ["nodes update node-1 --capacity 5000 --weight 2"],
     }),
+    nodeRun,
     remove,
   ],
 };
