@@ -40,7 +40,7 @@ export async function startClusterFor(host: Host): Promise<HostCluster> {
   const { server } = await ensureNats();
   start("nats", [server, "-a", "127.0.0.1", "-p", "4222", "-js", "-sd", `${folder.path}/nats`]);
   const flags = [
-    "--functions=director,node-events",
+    "--functions=director,node-events,client-bind",
     "--replica=r1",
     "--cluster=c-staging",
     "--http-port=8480",
