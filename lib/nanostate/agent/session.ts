@@ -94,6 +94,7 @@ class Session implements AgentSession {
 
   async *run(run: AgentRun, blobs: Blobs): AsyncGenerator<WireEvent, void> {
     if (this.#isRunning) throw new Error("one run at a time: the session is in a run");
+    if (this.#reason !== null) throw this.#reason;
     this.#isRunning = true;
     let isWhole = false;
     try {

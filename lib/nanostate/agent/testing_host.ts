@@ -20,7 +20,8 @@ export interface TestHost extends AsyncDisposable {
 export interface TestLogin {
   /** Commands that the login shell does first: noise, variables. */
   first?: string;
-  python?: string;
+  /** A line that runs this one: `unshare … sh -c LINE`. */
+  around?: (quoted: string) => string;
 }
 
 /** @param options `tools` instead of all programs of this machine: by default those that the agent for `sh` needs */
@@ -31,19 +32,25 @@ export async function testHost(
   const path = options.hasPython === false
     ? await toolFolder(`${home}/bin`, options.tools ?? TOOLS)
     : "/usr/bin:/bin";
-  const transport = ({ first = "" }: TestLogin = {}): Transport => ({
+  const transport = ({ first = "", around }: TestLogin = {}): Transport => ({
     address: "test",
     start(command, channel) {
       const setting = `HOME=${home}; TMPDIR=${home}; PATH=${path}; export HOME TMPDIR PATH; ${first}`;
-      return localTransport().start(`${setting}\n${command}`, channel);
+      const inside = around === undefined ? command : around(`'${command.replaceAll("'", `'\\''`)}'`);
+      return localTransport().start(`${setting}\n${inside}`, channel);
     },
   });
   return {
     home,
     cache: `${home}/.cache/salar-nanostate`,
     transport,
-    start: ({ first = "", ...options } = {}) =>
-      startAgent(transport({ first }), { become: null, signal: new AbortController().signal, ...options }),
+    start: ({ first, around, ...options } = {}) => {
+      const login = {
+        ...(first === undefined ? {} : { first }),
+        ...(around === undefined ? {} : { around }),
+      };
+      return startAgent(transport(login), { become: null, signal: new AbortController().signal, ...options });
+    },
     [Symbol.asyncDispose]: () => Deno.remove(home, { recursive: true }),
   };
 }
@@ -123,6 +130,14 @@ export function outcomes(results: readonly WireResult[]): Record<string, string[
     if (result.kind === "not-run") return [result.step, [result.cannot ? "cannot" : "not-run"]];
     return [result.step, [result.result["failed"] === true ? "failed" : "ok"]];
   }));
+}
+
+/** All places where files can be are without room, for this login alone. */
+export function onFullDisk(command: string): string {
+  const fill = `for place in "$HOME" /tmp /var/tmp; do
+    mount -t tmpfs -o size=4k,mode=1777 tmpfs "$place" && printf %4096s full >"$place/full" || exit 1
+  done`;
+  return `exec unshare -m /bin/sh -c '${fill}; exec /bin/sh -c "$1"' sh ${command}`;
 }
 
 /** For `assert.rejects`. */

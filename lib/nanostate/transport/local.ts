@@ -11,7 +11,7 @@ const CLOSE_MS_MAX = 900;
 
 /** @throws {HostError} `refused` when there is no `sh` */
 export function localTransport(): Transport {
-  return { address: "local", start: (command, { signal }) => Promise.resolve(startLocal(command, signal)) };
+  return { address: "local", start: (command, { signal }) => Promise.try(startLocal, command, signal) };
 }
 
 function startLocal(command: string, signal: AbortSignal): Channel {
