@@ -3,12 +3,13 @@
  *
  * Its pid namespace holds those of all hosts: the kernel kills them with its first process, which ends when our pipe does.
  */
+import { SalarError } from "../../lib/errors.ts";
 import { run } from "./command.ts";
 import { waitFor } from "./wait.ts";
 
 const START_MS_MAX = 10_000;
 const BITS = 16;
-const NETWORK = `10.77`;
+const NETWORK = "10.77";
 
 const SCRIPT = `set -eu
 ip link add hub type bridge
@@ -17,6 +18,8 @@ ip link set hub up
 ip link set lo up
 echo up
 cat >/dev/null`;
+
+const APART = ["unshare", "--pid", "--mount", "--uts", "--ipc", "--net", "--fork", "--kill-child"];
 
 export interface Hub {
   netns: string;
@@ -37,10 +40,10 @@ export interface Hub {
   stop(): Promise<void>;
 }
 
+/** @throws {SalarError} `unavailable` without root, or where namespaces are not allowed */
 export async function startHub(): Promise<Hub> {
-  const own = ["--net", "--pid", "--fork", "--kill-child"];
   const child = new Deno.Command("unshare", {
-    args: [...own, "/bin/sh", "-c", SCRIPT],
+    args: ["--net", "--pid", "--fork", "--kill-child", "/bin/sh", "-c", SCRIPT],
     cwd: "/",
     detached: true, // an interrupt at the terminal is for the test, which then ends this in order
     stdin: "piped",
@@ -48,27 +51,26 @@ export async function startHub(): Promise<Hub> {
     stderr: "inherit",
   }).spawn();
   const { value } = await child.stdout.getReader().read();
-  if (value === undefined) throw new Error("Cannot start hosts: their network cannot be made; see above");
+  if (value === undefined) {
+    throw new SalarError("unavailable", "Cannot start hosts: they get no network, see above; run as root");
+  }
   const hub = await onlyChild(child.pid);
   const netns = `/proc/${hub}/ns/net`;
-  const inside = (program: string, args: string[]) => run("nsenter", [`--net=${netns}`, program, ...args]);
+  const inside = (command: string) => run("nsenter", [`--net=${netns}`, ...command.split(" ")]);
   const hosts: Promise<unknown>[] = [];
 
   return {
     netns,
     addressOf: (index) => `${NETWORK}.1.${index + 1}/${BITS}`,
     async start(index, command, log) {
-      const spaces = ["--pid", "--mount", "--uts", "--ipc", "--net", "--fork", "--kill-child"];
       const entering = new Deno.Command("/bin/sh", {
         args: [
           "-c",
-          'log=$1; shift; exec >"$log" 2>&1; exec "$@"',
-          "sh",
+          'exec "$@" >"$0" 2>&1',
           log,
           "nsenter",
           `--pid=/proc/${hub}/ns/pid`,
-          "unshare",
-          ...spaces,
+          ...APART,
           ...command,
         ],
         cwd: "/",
@@ -80,20 +82,12 @@ export async function startHub(): Promise<Hub> {
       const ended = entering.status;
       hosts.push(ended);
       const pid = await onlyChild(await onlyChild(entering.pid));
-      const link = ["link", "add", `v${index}`, "type", "veth", "peer", "name", "eth0", "netns", `${pid}`];
-      await inside("ip", link);
-      await inside("ip", ["link", "set", `v${index}`, "master", "hub", "up"]);
+      await inside(`ip link add v${index} type veth peer name eth0 netns ${pid}`);
+      await inside(`ip link set v${index} master hub up`);
       return { pid, ended };
     },
     async setLink(index, passes) {
-      await inside("bridge", [
-        "link",
-        "set",
-        "dev",
-        `v${index}`,
-        "state",
-        passes ? "forwarding" : "disabled",
-      ]);
+      await inside(`bridge link set dev v${index} state ${passes ? "forwarding" : "disabled"}`);
     },
     async stop() {
       await child.stdin.close();

@@ -1,6 +1,7 @@
 /** Throw-away hosts do what tests of nanostates rely on: log in, refuse, fall silent, fill up, and leave nothing behind. */
 import assert from "node:assert/strict";
 import { type Host, type Hosts, startHosts } from "./hosts.ts";
+import { exists } from "./cache.ts";
 import { run } from "./command.ts";
 import { waitFor } from "./wait.ts";
 
@@ -78,7 +79,7 @@ Deno.test("nothing is left of hosts, nor of those whose test was killed", async 
   const program = `
     import { startHosts } from "${new URL("hosts.ts", import.meta.url)}";
     const hosts = await startHosts({ count: 2 });
-    console.log(JSON.stringify(hosts.list.map(({ pid }) => pid).concat(Deno.pid)));
+    console.log(JSON.stringify({ pids: hosts.list.map(({ pid }) => pid), file: hosts.privateKeyPath }));
     await new Promise((resolve) => setTimeout(resolve, 60_000));`;
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "-"],
@@ -89,11 +90,14 @@ Deno.test("nothing is left of hosts, nor of those whose test was killed", async 
   await writer.write(new TextEncoder().encode(program));
   await writer.close();
   const reader = child.stdout.getReader();
-  const pids: number[] = JSON.parse(new TextDecoder().decode((await reader.read()).value));
+  const { pids, file }: { pids: number[]; file: string } = JSON.parse(
+    new TextDecoder().decode((await reader.read()).value),
+  );
   await reader.cancel();
   child.kill("SIGKILL");
   await child.status;
   await waitFor("all ended", 5_000, () => pids.every((pid) => !isAlive(pid)));
+  await waitFor("the folder is removed", 10_000, async () => !await exists(file));
 });
 
 function isAlive(pid: number): boolean {

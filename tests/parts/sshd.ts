@@ -32,6 +32,8 @@ export interface Sshd extends Part {
   hostKeys: Record<KeyType, string>;
   authorize(line: string): Promise<void>;
   log(): Promise<string>;
+  /** Breaks the connections that there are, and goes on to serve. */
+  hangUp(): Promise<void>;
 }
 
 export async function ensureSshd(): Promise<void> {
@@ -94,6 +96,11 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
     hostKeys: { ed25519: hostKey("ed25519"), ecdsa: hostKey("ecdsa"), rsa: hostKey("rsa") },
     authorize: (line) => write([line], true),
     log: () => Deno.readTextFile(`${folder}/sshd.log`),
+    async hangUp() {
+      const pid = (await Deno.readTextFile(`${folder}/sshd.pid`)).trim();
+      const children = await Deno.readTextFile(`/proc/${pid}/task/${pid}/children`);
+      for (const child of children.trim().split(" ").filter(Boolean)) Deno.kill(Number(child), "SIGKILL");
+    },
     stop,
     kill: () => killDaemon(spec),
     async restart() {
