@@ -10,7 +10,6 @@
  */
 import { progressCounter, runEnd } from "../lib/cluster/nanostate_runs.ts";
 import type { RunEnd } from "../lib/cluster/protocol.ts";
-import { NO_COUNTS } from "../lib/cluster/running.ts";
 import { messageOf, SalarError } from "../lib/errors.ts";
 import { RUN_PROGRESS_MS } from "../lib/limits.ts";
 import type { RunEvent, RunResult } from "../lib/nanostate/run/result.ts";
@@ -258,7 +257,7 @@ async function tellEnd({ world, flags }: Session, run: string, end: RunEnd): Pro
 }
 
 function failed(reason: string): RunEnd {
-  return { outcome: "failed", reason: reason.slice(0, REASON_CHARS_MAX), counts: NO_COUNTS, result: null };
+  return { outcome: "failed", reason: reason.slice(0, REASON_CHARS_MAX), progress: null, result: null };
 }
 
 function report({ world, flags }: Session, result: RunResult, { withDiffs }: { withDiffs: boolean }): void {

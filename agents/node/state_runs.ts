@@ -192,5 +192,5 @@ function machineOf({ host }: Pick<DirectiveStateRun, "host">): string {
 }
 
 function ended(outcome: RunEnd["outcome"], reason: string): RunEnd {
-  return { outcome, reason: reason.slice(0, REASON_CHARS_MAX), counts: NO_COUNTS, result: null };
+  return { outcome, reason: reason.slice(0, REASON_CHARS_MAX), progress: null, result: null };
 }

@@ -14,7 +14,7 @@ const runId = (n: number) => `${RUN}${n}`;
 const DONE: RunEnd = {
   outcome: "done",
   reason: "",
-  counts: { ...NO_COUNTS, changed: 1 },
+  progress: null,
   result: { Id: "motd" },
 };
 const FOR_MS = 600_000;

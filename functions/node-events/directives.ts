@@ -6,7 +6,7 @@ import { giveUp, prepared } from "../../lib/cluster/moving.ts";
 import { Directives, Fetch, NodeReport } from "../../lib/cluster/protocol.ts";
 import { directivesAfter, takeReported } from "../../lib/cluster/outbox.ts";
 import { runs } from "../../lib/cluster/records.ts";
-import { endRun, NO_COUNTS } from "../../lib/cluster/running.ts";
+import { endRun } from "../../lib/cluster/running.ts";
 import { done, handler } from "../../lib/mesh/handler.ts";
 import { assert } from "../../lib/errors.ts";
 
@@ -44,7 +44,7 @@ export const reportHandler = handler({
       }
       if (entry.kind === "directive.state.run" && report.outcome === "refused") {
         const run = await runs.get(c.tx, entry.body.run);
-        const end = { outcome: "failed" as const, reason: report.reason, counts: NO_COUNTS, result: null };
+        const end = { outcome: "failed" as const, reason: report.reason, progress: null, result: null };
         if (run !== null) await endRun(c, run, end);
         return;
       }

@@ -48,17 +48,28 @@ function countOf(outcome: Outcome): keyof RunCounts {
 /** @param result of a run on one machine. @param isCancelled it was ended from here */
 export function runEnd(result: RunResult, { isCancelled }: { isCancelled: boolean }): RunEnd {
   const [host] = result.hosts;
-  const { ok, changed, failed, skipped, unknown, notRun } = result.counts;
-  const counts = { ok, changed, failed, skipped, unknown, notRun };
-  if (host === undefined) return { outcome: "failed", reason: "it was run on no machine", counts, result: null };
+  if (host === undefined) {
+    return { outcome: "failed", reason: "it was run on no machine", progress: null, result: null };
+  }
+  const { failed } = result.counts;
+  const steps = host.groups.flatMap((group) => group.steps);
   const outcome = result.code === 0 || result.mode === "check" && failed === 0 && host.message === ""
     ? "done"
     : isCancelled
     ? "cancelled"
     : "failed";
-  const steps = host.groups.flatMap((group) => group.steps);
   const reason = outcome === "done" ? "" : host.message || firstFailure(steps) || "some steps did not run";
-  return { outcome, reason: reason.slice(0, REASON_CHARS_MAX), counts, result: fittingResult(wireShape(host)) };
+  return {
+    outcome,
+    reason: reason.slice(0, REASON_CHARS_MAX),
+    progress: {
+      done: steps.filter(({ responses }) => responses.some((each) => each.outcome !== "not-run")).length,
+      total: steps.length,
+      counts: host.counts,
+      step: "",
+    },
+    result: fittingResult(wireShape(host)),
+  };
 }
 
 /** `node-stop/1 (node-stop.st:12:7), services: exit code 1`. */

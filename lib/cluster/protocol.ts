@@ -23,7 +23,6 @@ import {
   NanostateId,
   NanostateResult,
   PublicPem,
-  RunCounts,
   RunId,
   RunParams,
   RunProgress,
@@ -192,7 +191,8 @@ export type NodeReport = z.infer<typeof NodeReport>;
 export const RunEnd = z.object({
   outcome: z.enum(["done", "failed", "cancelled", "unknown"]),
   reason: z.string().max(1_000),
-  counts: RunCounts,
+  /** Null where whoever tells does not know: what was told last stays. */
+  progress: RunProgress.nullable(),
   /** At most RUN_RESULT_BYTES_MAX (`run_results.ts`); null where there is none. */
   result: NanostateResult.refine(isFitting, `at most ${RUN_RESULT_BYTES_MAX} bytes of JSON`).nullable(),
 });

@@ -127,7 +127,7 @@ export async function endRun(c: Change, run: Run, end: RunEnd): Promise<Run> {
   const event = eventOf(begun, end);
   if (runMachine[begun.state][event] === undefined) return begun;
   if (end.result !== null) runResults.put(c.tx, { v: 1, result: end.result }, run.id);
-  const progress = { ...begun.progress, counts: end.counts, step: "" };
+  const progress = { ...(end.progress ?? begun.progress), step: "" };
   return await enterAndFollow(c, { ...begun, progress, heardAtMs: c.nowMs }, event, end.reason);
 }
 

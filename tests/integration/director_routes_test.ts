@@ -38,7 +38,7 @@ const FITTING: Record<string, unknown> = {
   "nodes.stage": { host: "fresh.example", zone: "z" },
   "nodes.run": { nanostate: "motd" },
   "runs.progress": { done: 0, total: 0, counts: NO_COUNTS, step: "" },
-  "runs.end": { outcome: "done", reason: "", counts: NO_COUNTS, result: null },
+  "runs.end": { outcome: "done", reason: "", progress: null, result: null },
 };
 const fitting = (route: Route) => route.body === undefined ? undefined : FITTING[route.name] ?? {};
 

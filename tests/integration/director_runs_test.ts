@@ -12,7 +12,7 @@ const RESULT = { Id: "motd", Description: "d", Groups: [] };
 const end = (outcome: RunEnd["outcome"], reason = ""): RunEnd => ({
   outcome,
   reason,
-  counts: { ...NO_COUNTS, ok: 2 },
+  progress: { done: 2, total: 2, counts: { ...NO_COUNTS, ok: 2 }, step: "" },
   result: RESULT,
 });
 
@@ -51,7 +51,7 @@ clusterTest("a run is told, begun, followed and ended, and its result can be rea
   const running = await runAt(rig, run);
   assert.deepEqual([running.state, running.progress], ["running", progress]);
   for (const _ of [1, 2]) await node.tell({ what: "end", run: run.id, end: end("done") });
-  assert.deepEqual((await runAt(rig, run)).progress.counts, { ...NO_COUNTS, ok: 2 });
+  assert.deepEqual((await runAt(rig, run)).progress, end("done").progress);
   assert.deepEqual(await rig.must("GET", `/v1/runs/${run.id}/result`), { result: RESULT });
 });
 

@@ -12,7 +12,7 @@ const HOST = "node-9.example";
 const end = (outcome: RunEnd["outcome"], reason = ""): RunEnd => ({
   outcome,
   reason,
-  counts: { ...NO_COUNTS, changed: 3 },
+  progress: { done: 3, total: 3, counts: { ...NO_COUNTS, changed: 3 }, step: "" },
   result: { Id: "node-staging", Description: "", Groups: [] },
 });
 
