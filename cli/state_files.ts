@@ -33,11 +33,11 @@ export async function readStateFile(
   const index = await readIndex(world, [path], roots);
   const found = index.states.find((state) => state.path === path);
   if (found === undefined) throw new SalarError("bad-input", `Cannot read ${path}: a state is a .st file`);
-  const problem = found.findings.find(({ severity }) => severity === "error");
-  if (found.id !== null && problem === undefined) {
+  const problem = found.findings.find(({ severity }) => severity === "error") ?? index.clash(found.id ?? "");
+  if (found.id !== null && problem === null) {
     return { index, id: found.id, roots: foldersOf([path], roots) };
   }
-  const reason = problem === undefined ? `${path}: it has no id` : findingText(problem);
+  const reason = problem === null ? `${path}: it has no id` : findingText(problem);
   throw new SalarError("bad-input", `Cannot use this state: ${reason}`, {
     detail: { hint: `See everything that is wrong: salar state lint ${path}` },
   });

@@ -137,9 +137,9 @@ export class Book {
     this.#results.set(step.id, result);
     this.#isOpen ||= masked.some(isOpenAfter);
     if (result.code !== 0) { // B1
-      if (this.#ends("end-run")) this.#runEnded ??= `${step.id} failed, which ends the run`;
+      if (this.#ends("end-run")) this.#runEnded ??= `the step ${step.id} failed`;
       if (this.#ends("end-group") && !this.#ended.has(group)) {
-        this.#ended.set(group, `${step.id} failed, which ends the group`);
+        this.#ended.set(group, `the step ${step.id} failed`);
       }
     }
     this.onStep(result);

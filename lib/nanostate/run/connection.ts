@@ -4,7 +4,7 @@
  * K1. At most one session is open. Setting one up is bounded in time, and by the run's gate.
  * K2. Trying again is for hosts that are expected to be away for a while; nothing that ran is run again by it.
  */
-import type { AgentSession, Become } from "../agent/protocol.ts";
+import type { AgentSession, Become, WireEvent, WireResult } from "../agent/protocol.ts";
 import { RECONNECT_MS, RECONNECT_MS_MAX } from "../limits.ts";
 import { HostError, type Transport } from "../transport/transport.ts";
 import { endedBy, limited, pause } from "./limit.ts";
@@ -88,4 +88,11 @@ export class Connection {
 
 function isForAWhile(error: unknown): boolean {
   return error instanceof HostError && ["refused", "timed-out", "lost", "no-shell"].includes(error.code);
+}
+
+/** Of a run of one step, to its end: a run that is left in the middle ends its session. */
+export async function lastResult(events: AsyncIterable<WireEvent>): Promise<WireResult | null> {
+  let last: WireResult | null = null;
+  for await (const event of events) if (event.type === "result") last = event.result;
+  return last;
 }

@@ -14,7 +14,7 @@ import { STEP_MS } from "../limits.ts";
 import { ModuleError } from "../modules/library.ts";
 import { HostError } from "../transport/transport.ts";
 import { Book, notReached, type Rules } from "./book.ts";
-import { Connection, type StartAgent } from "./connection.ts";
+import { Connection, lastResult, type StartAgent } from "./connection.ts";
 import { countsOf, noCounts } from "./counts.ts";
 import { Fetches } from "./fetches.ts";
 import { endedBy } from "./limit.ts";
@@ -118,16 +118,13 @@ class HostRun {
     const bundle = await preparation.bundle([SETUP], await this.#platform());
     const step = { kind: "module", id: FACTS_STEP, module: SETUP, args: {}, action: null } as const;
     const run = { ...this.#basics(true), groups: [{ steps: [step] }], ...bundle };
-    for await (
-      const event of (await this.#connection.session()).run(run, (hash) => preparation.blob(hash, bundle))
-    ) {
-      if (event.type !== "result" || event.result.kind === "shell") continue;
-      if (event.result.kind === "not-run") throw new Refused(`Cannot gather facts: ${event.result.why}`);
-      const { ansible_facts: facts, msg } = event.result.result;
-      if (isObject(facts)) return facts as JsonObject; // of a JSON result
-      throw new Refused(`Cannot gather facts: ${typeof msg === "string" ? msg : "setup gave none"}`);
-    }
-    throw new HostError("protocol", "the agent did not answer for the facts");
+    const session = await this.#connection.session();
+    const answer = await lastResult(session.run(run, (hash) => preparation.blob(hash, bundle)));
+    if (answer?.kind === "not-run") throw new Refused(`Cannot gather facts: ${answer.why}`);
+    if (answer?.kind !== "module") throw new HostError("protocol", "the agent did not answer for the facts");
+    const { ansible_facts: facts, msg } = answer.result;
+    if (isObject(facts)) return facts as JsonObject; // of a JSON result
+    throw new Refused(`Cannot gather facts: ${typeof msg === "string" ? msg : "setup gave none"}`);
   }
 
   async #work(ready: ReadyPlan, mode: Rules["mode"], onBook: (book: Book) => void): Promise<Book> {
@@ -194,11 +191,11 @@ class HostRun {
   }
 
   #basics(check: boolean): AgentRun {
-    const { onFailure, limits = {}, diff = check } = this.shared.options;
+    const { onFailure, limits = {}, diff = false } = this.shared.options;
     return {
       groups: [],
       check,
-      diff,
+      diff: diff || check,
       onFailure,
       stepMs: limits.stepMs ?? STEP_MS,
       environment: this.target.environment,

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { moduleLibrary } from "../modules/module_library.ts";
 import { HostError } from "../transport/transport.ts";
 import { runHosts } from "./hosts.ts";
 import { eventText, fakeLibrary, farm, options, outcomes, target } from "./testing.ts";
@@ -85,6 +86,14 @@ Deno.test("runHosts() names a module that is nowhere and runs the others", async
   const modules = fakeLibrary({ missing: ["ansible.builtin.file"] });
   const result = await runHosts(start, options(THREE, { modules }));
   assert.deepEqual(outcomes(result), ["h a/0 changed changed", "h a/1 ok", "h b/0 failed"]);
+});
+
+Deno.test("runHosts() without an Ansible runs shell steps, and says of modules what to install", async () => {
+  const { start } = farm(() => ({}));
+  const modules = moduleLibrary({ roots: [], collections: [], ansible: null });
+  const result = await runHosts(start, options(THREE, { modules }));
+  assert.deepEqual(outcomes(result), ["h a/0 changed changed", "h a/1 failed", "h b/0 failed"]);
+  assert.match(result.hosts[0]?.groups[1]?.steps[0]?.responses[0]?.message ?? "", /install ansible-core/);
 });
 
 const DEPENDS = {

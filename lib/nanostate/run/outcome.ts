@@ -91,7 +91,7 @@ export function moduleResponse(
     stderr: textOf(result["stderr"] ?? result["module_stderr"]) || stderr,
     rc: typeof result["rc"] === "number" ? result["rc"] : null,
     json,
-    diff: json["diff"] ?? null,
+    diff: diffOf(json["diff"]),
   };
 }
 
@@ -124,6 +124,11 @@ function bare(name: string, outcome: Outcome, message: string): Response {
 
 function nameOf(step: PlanStep): string {
   return step.kind === "module" ? step.module : "shell";
+}
+
+/** Some modules give an empty one when they are not asked for it. */
+function diffOf(diff: Json | undefined): Json {
+  return diff === undefined || Array.isArray(diff) && diff.length === 0 ? null : diff;
 }
 
 /** A module's `msg` may be anything. */

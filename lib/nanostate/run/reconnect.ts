@@ -9,7 +9,7 @@
 import type { AgentRun, AgentSession, WireCommandResult } from "../agent/protocol.ts";
 import type { JsonObject } from "../json.ts";
 import { HostError } from "../transport/transport.ts";
-import type { Connection } from "./connection.ts";
+import { type Connection, lastResult } from "./connection.ts";
 import { pause } from "./limit.ts";
 import { failure } from "./outcome.ts";
 
@@ -132,13 +132,11 @@ async function commandOf(
 ): Promise<WireCommandResult> {
   const step = { kind: "shell", id: "reboot", commands: [{ name: "run", run }] } as const;
   const blobs = () => Promise.reject(new HostError("protocol", "the agent asks for contents without need"));
-  for await (
-    const event of session.run({ ...basics, check: false, groups: [{ steps: [step] }] }, blobs)
-  ) {
-    if (event.type !== "result" || event.result.kind !== "shell") continue;
-    const [first] = event.result.commands;
-    if (first !== undefined) return first;
-  }
+  const answer = await lastResult(
+    session.run({ ...basics, check: false, groups: [{ steps: [step] }] }, blobs),
+  );
+  const [first] = answer?.kind === "shell" ? answer.commands : [];
+  if (first !== undefined) return first;
   throw new HostError("protocol", "the agent did not answer a command");
 }
 

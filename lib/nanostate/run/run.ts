@@ -61,7 +61,7 @@ export interface RunOptions {
   id: string;
   targets: readonly Target[];
   mode: "apply" | "check";
-  /** Whether modules tell what they change. @default in check mode */
+  /** Whether modules tell what they change; in check mode they always do. */
   diff?: boolean;
   params: JsonObject;
   /** Names there are, and their values, which are asked for when a step is sent. */
