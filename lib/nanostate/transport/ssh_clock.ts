@@ -26,7 +26,7 @@ export class Clock {
   }
 
   /** Asks people something. The time begins anew afterwards: the host had none of it. */
-  async paused<T>(work: () => Promise<T>): Promise<T> {
+  readonly paused = async <T>(work: () => Promise<T>): Promise<T> => {
     clearTimeout(this.#timer);
     this.#pauses++;
     try {
@@ -34,7 +34,7 @@ export class Clock {
     } finally {
       if (--this.#pauses === 0 && !this.signal.aborted) this.#start();
     }
-  }
+  };
 
   stop(): void {
     clearTimeout(this.#timer);

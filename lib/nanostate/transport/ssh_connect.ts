@@ -17,8 +17,8 @@ import { identitiesOf } from "./ssh_identity.ts";
 import { offerCertificates, useCertifiedKey, watchRefusals } from "./ssh_inside.ts";
 import { publicKey } from "./ssh_key.ts";
 import type { KeyRing } from "./ssh_keyring.ts";
-import { type Ask, login } from "./ssh_login.ts";
-import { trustCheck, type TrustOptions } from "./ssh_trust.ts";
+import { type Ask, type Login, login } from "./ssh_login.ts";
+import { type TrustCheck, trustCheck, type TrustOptions } from "./ssh_trust.ts";
 import { HostError } from "./transport.ts";
 
 export interface ConnectOptions {
@@ -80,13 +80,21 @@ async function connectOne(
     `Cannot connect to ${address}`,
   );
   const client = new ssh2.Client();
-  const opening = openStream(host, before, address);
+  let opening: Promise<Duplex> | null = null;
   try {
+    // All that takes time comes before the stream, for nobody listens to what happens to that before ssh2 does.
+    const trust = await trustCheck(host, options.trust);
+    const { identities, passedOver } = await clock.race(identitiesOf(host, options.ring, clock.paused));
+    const { ask } = options;
+    const way = login({ host, address, client, identities, passedOver, ask, whilePaused: clock.paused });
+    opening = openStream(host, before, address);
     const stream = await clock.race(opening);
-    await clock.race(handshake(client, stream, { host, address, clock, options }));
+    await clock.race(
+      handshake(client, stream, { host, address, trust, way, keepaliveMs: options.keepaliveMs }),
+    );
     return connectionOf(client, stream, address);
   } catch (error) {
-    opening.then((stream) => stream.destroy(), () => {}); // also one that opens too late
+    opening?.then((stream) => stream.destroy(), () => {}); // also one that opens too late
     throw error;
   } finally {
     clock.stop();
@@ -105,9 +113,11 @@ function connectionOf(client: ssh2.Client, stream: Duplex, address: string): Con
     reason,
     async close() {
       client.end();
-      const timer = setTimeout(() => stream.destroy(), CLOSE_MS_MAX);
-      await ended;
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const late = new Promise((resolve) => timer = setTimeout(resolve, CLOSE_MS_MAX));
+      await Promise.race([ended, late]);
       clearTimeout(timer);
+      stream.destroy();
     },
   };
 }
@@ -118,13 +128,11 @@ function openStream(host: SshHost, before: Connection | null, address: string): 
   return new Promise((resolve, reject) => {
     const fail = (error: SshError) => reject(tcpFailure(error, address, hostName));
     if (before !== null) {
-      before.client.forwardOut(
-        "127.0.0.1",
-        0,
-        hostName,
-        port,
-        (error, stream) => error ? fail(error) : resolve(stream),
-      );
+      before.client.forwardOut("127.0.0.1", 0, hostName, port, (error, stream) => {
+        if (error) return fail(error);
+        stream.once("end", () => stream.destroy()); // a socket closes by itself when the other side did, this does not
+        resolve(stream);
+      });
       return;
     }
     const socket = connectTcp({
@@ -145,16 +153,14 @@ function openStream(host: SshHost, before: Connection | null, address: string): 
 interface Handshake {
   host: SshHost;
   address: string;
-  clock: Clock;
-  options: ConnectOptions;
+  trust: TrustCheck;
+  way: Login;
+  keepaliveMs: number;
 }
 
 /** Resolves when we are logged in. */
-async function handshake(client: ssh2.Client, stream: Duplex, { host, address, clock, options }: Handshake) {
-  const whilePaused: Clock["paused"] = (work) => clock.paused(work);
-  const trust = await trustCheck(host, options.trust);
-  const { identities, passedOver } = await identitiesOf(host, options.ring, whilePaused);
-  const way = login({ host, address, client, identities, passedOver, ask: options.ask, whilePaused });
+async function handshake(client: ssh2.Client, stream: Duplex, options: Handshake): Promise<void> {
+  const { host, address, trust, way } = options;
   let stage: Stage = "key exchange";
   let refused: unknown = null;
   let remembered = Promise.resolve();
