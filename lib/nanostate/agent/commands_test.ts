@@ -131,6 +131,37 @@ for (const kind of ["python", "sh"] as const) {
     await session.close();
   });
 
+  check("ends a group before a step whose needs, of other groups, did not go well", async (host) => {
+    const groups = [
+      shellGroup("a", [{ run: "true" }], [{ run: "false" }], [{ run: "true" }]),
+      needing("b", ["a/0"]),
+      needing("c", ["a/0", "a/1"]),
+      needing("d", ["a/2"]),
+      needing("e", ["of/another/run"]),
+      shellGroup("f", [{ run: "true" }]),
+    ];
+    const session = await host.start();
+    const run = runOf({ groups, onFailure: "end-group" });
+    const found = await results(session, run);
+    assert.deepEqual(outcomes(found), {
+      "a/0": ["changed"],
+      "a/1": ["failed"],
+      "a/2": ["not-run"],
+      "b/0": ["changed"],
+      "b/1": ["changed"],
+      "c/0": ["not-run"],
+      "c/1": ["not-run"],
+      "d/0": ["not-run"],
+      "d/1": ["not-run"],
+      "e/0": ["not-run"],
+      "e/1": ["not-run"],
+      "f/0": ["changed"],
+    });
+    const again = outcomes(await results(session, { ...run, check: true }));
+    await session.close();
+    assert.equal(Object.values(again).flat().includes("not-run"), false);
+  });
+
   check("ends a step that takes too long, with all that it started, and goes on", async (host) => {
     const session = await host.start();
     const long = `sleep 4321.${Deno.pid}`;
@@ -265,4 +296,11 @@ function none(): Promise<never> {
 async function names(folder: string, pattern: RegExp): Promise<string[]> {
   const entries = await Array.fromAsync(Deno.readDir(folder));
   return entries.map(({ name }) => name).filter((name) => pattern.test(name));
+}
+
+/** Two steps, of which the first needs others. */
+function needing(name: string, needs: readonly string[]) {
+  const [first, ...rest] = shellGroup(name, [{ run: "true" }], [{ run: "true" }]).steps;
+  assert.ok(first !== undefined);
+  return { steps: [{ ...first, needs }, ...rest] };
 }

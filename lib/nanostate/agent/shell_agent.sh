@@ -1,7 +1,7 @@
 # The agent where there is no Python: commands with their guards, `raw`, binary modules. POSIX sh and its usual tools.
 #
 # The session sends this script, then lines: `has HASH`, `put HASH BYTES` and the bytes, `run BYTES` and a script that calls
-# begin, command, module and cannot below. All output is lines; behind `ran` follow the bytes of both outputs.
+# begin, needs, command_, module, cannot and done_ below. All output is lines; behind `ran` follow the bytes of both outputs.
 # Q1. While a run goes on, standard input is watched: at its end all of this process group is killed, and the group of the
 #     step. A transport starts each login with a group of its own.
 # Q2. Nothing that a step starts has the channel: its input is empty, its output goes to files of a folder for this agent alone.
@@ -161,6 +161,19 @@ begin() { # NUMBER SECONDS
   echo begin
 }
 
+# Steps of other groups that must have gone well; `-` is one that this run does not have.
+needs() { # NUMBER...
+  [ -z "$stopped" ] || return
+  for need; do
+    case $fine in *" $need "*) ;; *) stopped=$need && return ;; esac
+  done
+}
+
+done_() {
+  [ "$stopped" = "$step" ] || fine="$fine $step "
+  echo done
+}
+
 failing() {
   [ "$rule" = go-on ] && return
   failed=1 stopped=$step
@@ -245,7 +258,7 @@ while read -r verb one two <&3; do
     run)
       script=$(dd bs=1 count="$one" 2>/dev/null <&3)
       [ -n "$folder" ] || place
-      stopped=
+      stopped= fine=
       watch
       eval "$script"
       kill $watcher 2>/dev/null

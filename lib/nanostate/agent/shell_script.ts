@@ -35,11 +35,14 @@ export function shellScript(run: AgentRun): string {
   const lines = [`check=${run.check ? 1 : ""} rule=${run.check ? "go-on" : run.onFailure}`];
   for (const [name, value] of Object.entries(run.environment)) lines.push(exported(name, value));
   const seconds = Math.ceil(run.stepMs / 1000);
-  let number = 0;
+  const numbers = new Map(run.groups.flatMap(({ steps }) => steps).map(({ id }, n) => [id, n]));
   for (const group of run.groups) {
     if (run.onFailure === "end-group") lines.push("stopped=");
-    for (const step of group.steps) {
-      lines.push(`if begin ${number++} ${seconds}; then`, ...workLines(run, step), "echo done; fi");
+    for (const { needs = [], ...step } of group.steps) {
+      if (needs.length > 0 && run.onFailure === "end-group" && !run.check) {
+        lines.push(`needs ${needs.map((id) => numbers.get(id) ?? "-").join(" ")}`);
+      }
+      lines.push(`if begin ${numbers.get(step.id)} ${seconds}; then`, ...workLines(run, step), "done_; fi");
     }
   }
   return lines.join("\n");

@@ -56,8 +56,10 @@ class ShellRun {
       } else {
         const [word, number] = start.split(" ");
         const failed = steps[Number(number)];
-        if (word !== "stopped" || failed === undefined) throw unreadable(JSON.stringify(start));
-        const why = `the step ${failed.id} failed`;
+        if (word !== "stopped" || failed === undefined && number !== "-") {
+          throw unreadable(JSON.stringify(start));
+        }
+        const why = failed === undefined ? "a step that it needs failed" : `the step ${failed.id} failed`;
         yield { type: "result", result: { step: step.id, kind: "not-run", why, cannot: false } };
       }
     }
