@@ -203,26 +203,27 @@ class Processes:
                 os._exit(code)
 
     def _attend(self, spawn, deadline, stdin):
-        reading, child_out, err, child_err = os.pipe() + os.pipe()
+        out, child_out, err, child_err = os.pipe() + os.pipe()
         child_in, feed = os.pipe() if stdin else (os.open(os.devnull, os.O_RDONLY), None)
+        outputs = {out: Capped(), err: Capped()}
         try:
-            pid = spawn((child_in, child_out, child_err))
-        finally:
-            for fd in (child_in, child_out, child_err):
-                os.close(fd)
-        outputs = {reading: Capped(), err: Capped()}
-        try:
-            status = self._watch(pid, dict(outputs), feed, stdin, deadline)
-        except BaseException:
-            end_group(pid)
-            raise
+            try:
+                pid = spawn((child_in, child_out, child_err))
+            finally:
+                for fd in (child_in, child_out, child_err):
+                    os.close(fd)
+            try:
+                status = self._watch(pid, dict(outputs), feed, stdin, deadline)
+            except BaseException:
+                end_group(pid)
+                raise
         finally:
             for fd in outputs:
                 os.close(fd)
             if feed is not None:
                 os.close(feed)
         rc = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
-        return rc, outputs[reading].bytes(), outputs[err].bytes()
+        return rc, outputs[out].bytes(), outputs[err].bytes()
 
     def _watch(self, pid, outputs, feed, stdin, deadline):
         if feed is not None:
@@ -781,7 +782,7 @@ class Commands:
         self.processes = processes
 
     def run(self, command, run, deadline):
-        """What came of it: outcome, rc, why, stdout, stderr."""
+        """What came of it, see outcome()."""
         env = dict(os.environ, **run["environment"])
 
         def sh(line):
@@ -789,21 +790,25 @@ class Commands:
 
         why = guard(command, sh)
         if why:
-            return "skipped", None, why, b"", b""
+            return outcome("skipped", why)
         if run["check"]:
-            return foreseen(command) + (b"", b"")
+            return foreseen(command)
         try:
             mark = once_path(command, make=True)
         except OSError as error:
-            why = "cannot remember that it ran: %s: %s" % (error.filename, error.strerror)
-            return "failed", None, why, b"", b""
+            return outcome("failed", "cannot remember that it ran: %s: %s" % (error.filename, error.strerror))
         rc, out, err = sh(command["run"])
         if rc not in (command.get("ok") or [0]):
-            return "failed", rc, "exit code %d" % rc, out, err
+            return outcome("failed", "exit code %d" % rc, rc, out, err)
         if mark:
             with open(mark, "w") as file:
                 file.write(command["once"] + "\n")
-        return "changed" if has_changed(command, out) else "ok", rc, "", out, err
+        return outcome("changed" if has_changed(command, out) else "ok", "", rc, out, err)
+
+
+def outcome(word, why="", rc=None, out=b"", err=b"", timed_out=False):
+    """WireCommandResult, but for its name and for the two outputs, which are bytes yet."""
+    return {"outcome": word, "why": why, "rc": rc, "timedOut": timed_out, "out": out, "err": err}
 
 
 def guard(command, sh):
@@ -829,12 +834,12 @@ def foreseen(command):
     """In check mode, with guards that let it run."""
     changed = command.get("changed")
     if changed == "never":
-        return "skipped", None, "check mode; it changes nothing"
+        return outcome("skipped", "check mode; it changes nothing")
     if changed is not None:
-        return "unknown", None, "its output tells whether it changes something"
+        return outcome("unknown", "its output tells whether it changes something")
     if any(key in command for key in ("creates", "removes", "unless", "onlyif", "once")):
-        return "changed", None, "it would run"
-    return "unknown", None, "it has no guard that tells"
+        return outcome("changed", "it would run")
+    return outcome("unknown", "it has no guard that tells")
 
 
 def has_changed(command, out):
@@ -910,34 +915,41 @@ class Agent:
 
     def _result(self, step, **result):
         result["step"] = step["id"]
-        body = json.dumps(result).encode()
+        try:
+            body = json.dumps(result, allow_nan=False).encode()
+        except ValueError:
+            return self._result(step, **dict(result, result=failure("Its result has a number that JSON does not have")))
         if len(body) > BODY_BYTES_MAX:
-            result["result"] = failure("The result of this module has %d bytes, which is too much" % len(body))
-            body = json.dumps(result).encode()
+            return self._result(step, **dict(result, result=failure("Its result is too long: %d bytes" % len(body))))
         self.wire.send("result", body)
 
     def _shell(self, step, elapsed):
+        goes_on = self.current["check"] or self.current["onFailure"] == "go-on"
         failed = False
-        spent = None
+        stopped = None
         for command in step["commands"]:
-            timed_out = False
-            stop = failed and not (self.current["check"] or self.current["onFailure"] == "go-on")
-            if spent or stop:
-                outcome, rc, why, out, err = "not-run", None, spent or "an earlier command failed", b"", b""
+            if stopped:
+                result = outcome("not-run", stopped)
             else:
-                try:
-                    outcome, rc, why, out, err = self.commands.run(command, self.current, self.deadline)
-                except OutOfTime:
-                    timed_out = True
-                    spent = "the time of this step is used up"
-                    outcome, rc, why, out, err = "failed", None, self._too_long(), b"", b""
-                except (OSError, ValueError) as error:
-                    outcome, rc, why, out, err = "failed", None, str(error), b"", b""
-            failed = failed or outcome == "failed"
-            self.wire.send("command", out + err, step=step["id"], name=command["name"], outcome=outcome, rc=rc,
-                           why=why, timedOut=timed_out, out=len(out))
+                result = self._command(command)
+            if result["outcome"] == "failed":
+                failed = True
+                if result["timedOut"]:
+                    stopped = "the time of this step is used up"
+                elif not goes_on:
+                    stopped = "an earlier command failed"
+            out, err = result.pop("out"), result.pop("err")
+            self.wire.send("command", out + err, name=command["name"], out=len(out), **result)
         self._result(step, kind="shell", ms=elapsed())
         return failed
+
+    def _command(self, command):
+        try:
+            return self.commands.run(command, self.current, self.deadline)
+        except OutOfTime:
+            return outcome("failed", self._too_long(), timed_out=True)
+        except (OSError, ValueError) as error:
+            return outcome("failed", str(error))
 
     def _module(self, step, elapsed):
         context = Context(self, step)
@@ -993,7 +1005,7 @@ def about():
     return {"kind": "python", "python": version, "user": user, "system": system.sysname, "machine": system.machine}
 
 
-def end(*_):
+def stop(*_):
     raise Ended()
 
 
@@ -1001,8 +1013,8 @@ def main(nonce, actions):
     os.write(1, ("nanostate:%s:python." % nonce).encode())
     wire = Wire()
     agent = Agent(wire, actions)
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGHUP, end)
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGHUP, stop)
     try:
         agent.serve()
     except Ended:
