@@ -1,6 +1,6 @@
 /**
- * Logins by password and by questions. The far side is ssh2's own server: an sshd as plain as ours has no passwords but
- * those of this machine's accounts.
+ * Logins by password and by questions: on a real host whose sshd takes passwords; where questions or two proofs are
+ * wanted, which need PAM in OpenSSH, the far side is ssh2's own server.
  */
 import assert from "node:assert/strict";
 import type { AddressInfo } from "node:net";
@@ -8,10 +8,39 @@ import type { AddressInfo } from "node:net";
 import ssh2 from "ssh2";
 import { resolveHost, type SshHost } from "../../lib/nanostate/transport/ssh_host.ts";
 import type { Questions } from "../../lib/nanostate/transport/ssh_login.ts";
+import { startHosts } from "../parts/hosts.ts";
 import { makeKey } from "../parts/sshd.ts";
 import { fails, output } from "./ssh_support.ts";
 
 const PASSWORD = "s3cret";
+
+Deno.test("a password logs in to a real sshd, after the keys that it does not take, and a wrong one does not", async () => {
+  await using hosts = await startHosts({ count: 1 });
+  const [there] = hosts.list;
+  assert.ok(there);
+  const folder = await Deno.makeTempDir();
+  try {
+    await makeKey(`${folder}/key`, { type: "ed25519" });
+    const host = await resolveHost(`ann@${there.address}:${there.port}`, {
+      config: [],
+      environment: { HOME: folder, USER: "me" },
+      overrides: { knownHosts: [hosts.knownHostsPath], identityFiles: [`${folder}/key`] },
+    });
+    const asked: string[] = [];
+    const ask = (password: string) => ({
+      password: (address: string) => Promise.resolve(asked.push(address) ? password : null),
+    });
+    assert.equal(await output(host, "whoami", { ask: ask(hosts.password) }), "ann\n");
+    assert.deepEqual(asked, [`ann@${there.address}:${there.port}`]);
+    await fails(
+      output(host, "true", { ask: ask("no") }),
+      "login",
+      /key SHA256:\S+, a password; it takes publickey, password/,
+    );
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
 
 Deno.test("a password logs in; a wrong one is asked for again, three times in all, and is in no message", async () => {
   await using there = await serve(["password"]);

@@ -119,6 +119,7 @@ export function watchRefusals(
 ): void {
   const { _handlers: handlers } = insideOf(client);
   const { USERAUTH_FAILURE: handle } = handlers;
+  if (typeof handle !== "function") throw unexpected();
   handlers.USERAUTH_FAILURE = (protocol, methods, isPartial) => {
     onRefusal(methods, isPartial);
     handle(protocol, methods, isPartial);
@@ -135,7 +136,7 @@ function insideOf(client: Client): Protocol {
 function isProtocol(value: unknown): value is Protocol {
   return isObject(value) && isObject(value["_offer"]) && isObject(value["_offer"]["lists"]) &&
     Array.isArray(value["_authsQueue"]) && isObject(value["_cipher"]) && isObject(value["_packetRW"]) &&
-    isObject(value["_handlers"]) && typeof value["_handlers"]["USERAUTH_FAILURE"] === "function";
+    isObject(value["_handlers"]);
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
@@ -143,5 +144,5 @@ function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 function unexpected(): Error {
-  return new Error("Cannot use ssh2: its version of ssh2 is another than the one this was made for");
+  return new Error("Cannot use ssh2: its version is another than the one this was made for");
 }
