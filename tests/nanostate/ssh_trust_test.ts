@@ -58,6 +58,13 @@ Deno.test("trust on first use appends to a file without a last newline, and hash
   assert.equal(await output(await there.host(), "echo known"), "known\n");
 });
 
+Deno.test("a key that cannot be written down is not trusted", async () => {
+  await using there = await bench();
+  const file = `${there.key}/known_hosts`; // below a file there is no folder
+  const host = await there.host({ trust: "on-first-use", knownHosts: [file] });
+  await fails(output(host, "true"), "host-key", /its key cannot be written to \S+; make that writable/);
+});
+
 Deno.test("a changed key is refused with its place and what to do, and nothing is sent to the host", async () => {
   await using there = await bench();
   await renewHostKey(there);

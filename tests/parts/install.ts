@@ -9,6 +9,8 @@ import { ensureNats } from "./nats.ts";
 import { ensurePostgres } from "./postgres.ts";
 import { ensurePython } from "./python.ts";
 import { ensureSalt, SALT_LINES } from "./salt.ts";
+import { ensureSeaweedfs } from "./seaweedfs.ts";
+import { ensureSshd } from "./sshd.ts";
 import { ensureGoClient, ensureTikv } from "./tikv_build.ts";
 
 /** Resolves when all are there; throws the first `SalarError` that says what is missing and how to get it. */
@@ -19,6 +21,8 @@ export async function installParts(): Promise<void> {
   await ensureCompiler();
   await ensureNats();
   await ensureHaproxy();
+  await ensureSeaweedfs();
+  await ensureSshd();
   for (const base of ["plain", "no-python", "postgres"] as const) await ensureHostBase(base);
   await ensureTikv();
   await ensureGoClient();

@@ -4,7 +4,8 @@
  *
  * L1. Closing gives the program the end of its input and a moment; then its whole group is killed.
  */
-import { type Channel, HostError, STDERR_CHARS_MAX, type Transport } from "./transport.ts";
+import { HeadAndTail } from "./head_and_tail.ts";
+import { type Channel, HostError, type Transport } from "./transport.ts";
 
 /** What `close` waits for a program that ends by itself. */
 const CLOSE_MS_MAX = 900;
@@ -86,19 +87,4 @@ async function* pieces(reader: Reader): AsyncGenerator<Uint8Array, void> {
 async function collect(reader: Reader, into: HeadAndTail): Promise<void> {
   const decoder = new TextDecoder();
   for await (const bytes of pieces(reader)) into.add(decoder.decode(bytes, { stream: true }));
-}
-
-class HeadAndTail {
-  #head = "";
-  #tail = "";
-
-  add(text: string): void {
-    const room = STDERR_CHARS_MAX / 2 - this.#head.length;
-    this.#head += text.slice(0, room);
-    this.#tail = (this.#tail + text.slice(room)).slice(-STDERR_CHARS_MAX / 2);
-  }
-
-  text(): string {
-    return this.#head + this.#tail;
-  }
 }

@@ -95,7 +95,9 @@ async function connectOne(
     return connectionOf(client, stream, address);
   } catch (error) {
     opening?.then((stream) => stream.destroy(), () => {}); // also one that opens too late
-    throw error;
+    if (error instanceof HostError) throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new HostError("protocol", `Cannot connect to ${address}: ${reason}`, { cause: error });
   } finally {
     clock.stop();
   }

@@ -86,7 +86,12 @@ export async function trustCheck(host: SshHost, options: TrustOptions): Promise<
       trusted = null;
       known.push({ place: host.newKnownHosts ?? "this run", mark: "key", hosts: names[0] ?? "", key }); // keys are renewed
       if (host.newKnownHosts !== null) {
-        await append(host.newKnownHosts, knownHostsLine(names[0] ?? host.hostName, key, host.hashKnownHosts));
+        const line = knownHostsLine(names[0] ?? host.hostName, key, host.hashKnownHosts);
+        await append(host.newKnownHosts, line).catch((cause) => {
+          const message =
+            `Cannot trust ${host.name}: its key cannot be written to ${host.newKnownHosts}; make that writable`;
+          throw new HostError("host-key", message, { cause });
+        });
       }
       options.onTrusted?.({
         host: host.name,
