@@ -29,6 +29,11 @@ BACKLOG = 128
 libc = ctypes.CDLL(None, use_errno=True)
 
 
+def tcp_socket():
+    """Named as TCP, asyncio sends small pieces at once; else each exchange waits 44 ms for an acknowledgement."""
+    return socket.socket(proto=socket.IPPROTO_TCP)
+
+
 class Namespaces:
     """A socket stays in the namespace in which it was made, wherever its process goes."""
 
@@ -39,7 +44,7 @@ class Namespaces:
     def socket_there(self):
         self._enter(self.there)
         try:
-            return socket.socket()
+            return tcp_socket()
         finally:
             self._enter(self.here)
 
@@ -124,7 +129,7 @@ async def release(late, writer):
 
 def listen(port):
     for _ in range(TRIES_MAX):
-        listener = socket.socket()
+        listener = tcp_socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(("127.0.0.1", port or random.choice(PORTS)))
