@@ -17,7 +17,7 @@ import type { RunOptions } from "../lib/nanostate/run/run.ts";
 import { askingOn } from "./asking.ts";
 import { asNode, type Command, type Given, type Input, partsOf, WHY } from "./command.ts";
 import { EXIT, type Exit, exitOf } from "./exit.ts";
-import { at, type Json, type JsonObject, textAt } from "./json.ts";
+import { at, type Json, type JsonObject, numberAt, textAt } from "./json.ts";
 import { FOR, NO_WAIT, PARAM } from "./node_run.ts";
 import { watchRun } from "./run_watch.ts";
 import { openSession, paintOf, printJson, say, type Session } from "./session.ts";
@@ -225,11 +225,14 @@ async function carryOut(
     shown.onEvent(event);
     progress = after(event);
   };
+  const runMs = Math.max(1, numberAt(begun, "run.deadlineAtMs") - world.scope.nowMs());
+  const applied = { ...options, mode: "apply" as const, limits: { runMs }, signal: scope.signal, onEvent };
+  let end: RunEnd;
   try {
-    const result = await world.nanostates.run({ ...options, mode: "apply", signal: scope.signal, onEvent });
+    const result = await world.nanostates.run(applied);
+    end = runEnd(result, { isCancelled: scope.signal.aborted });
     shown.end();
     report(session, result, { withDiffs: false });
-    await tellEnd(session, id, runEnd(result, { isCancelled: scope.signal.aborted }));
   } catch (error) {
     shown.end();
     await tellEnd(session, id, failed(messageOf(error)));
@@ -237,6 +240,7 @@ async function carryOut(
   } finally {
     scope.end();
   }
+  await tellEnd(session, id, end);
   return world.scope.signal.aborted ? EXIT.interrupted : await watchRun(session, id);
 }
 

@@ -143,9 +143,12 @@ export const EVENTS_LATE_MS_MAX = CLOCK_SKEW_MS_MAX + STORE_SNAPSHOT_MS_MAX;
 /** Runs of nanostates: the parameters of one, and its whole result as JSON, which travels in a statement. */
 export const RUN_PARAMS_MAX = 64;
 export const RUN_RESULT_BYTES_MAX = 96 * 1024;
-/** How often whoever does a run tells how far it is, and for how long it may be silent before its outcome is unknown. */
+/**
+ * How often whoever does a run tells how far it is, and for how long it may be silent before its outcome is unknown: a
+ * bus or director that is away for less ends no run.
+ */
 export const RUN_PROGRESS_MS = 5_000;
-export const RUN_GRACE_MS = 60_000;
+export const RUN_GRACE_MS = 3 * 60_000;
 /** How long a run may take: unless said, and at most. */
 export const RUN_MS = 2 * 3_600_000;
 export const RUN_MS_MAX = 12 * 3_600_000;

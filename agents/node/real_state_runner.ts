@@ -7,6 +7,7 @@
  * N4. A host's key must be in the agent's own known_hosts; there is no password on this way, and no key but the configured.
  */
 import { progressCounter, runEnd } from "../../lib/cluster/nanostate_runs.ts";
+import { RUN_MS_MAX } from "../../lib/limits.ts";
 import type { Disk } from "../../lib/seams.ts";
 import { findingText } from "../../lib/nanostate/lint.ts";
 import { moduleLibrary } from "../../lib/nanostate/modules/module_library.ts";
@@ -79,6 +80,7 @@ export function nanostateRunner(options: NanostateOptions): StateRunner {
         modules: moduleLibrary({ roots: statesFolders, collections: [], ansible: ansibleFolder }),
         files: controllerFiles(),
         onFailure: "end-run",
+        limits: { runMs: RUN_MS_MAX }, // the scope ends by the order's deadline, which is sooner
         signal: scope.signal,
         onEvent: (event) => onProgress(progressAfter(event)),
       });

@@ -170,9 +170,19 @@ export async function nodeJoined(c: Change, id: string, node: Node): Promise<Nod
   const run = await runs.get(c.tx, id);
   if (run === null || run.staging === null || RUNS_OVER.includes(run.state)) return node;
   const staged = enterNodeState(c, node, "stage", `staged by run ${id}`);
+  await failFormer(c, run, node);
   const joined = putRun(c, { ...run, staging: { ...run.staging, node: node.fp } });
   if (run.state === "joining") await enterAndFollow(c, joined, "finish", "its agent has enrolled");
   return await nodes.get(c.tx, node.fp) ?? staged;
+}
+
+/** The machine was known as another node, and has come up as a new one: that one is nowhere any more. */
+async function failFormer(c: Change, { id, staging }: Run, { fp, name }: Node): Promise<void> {
+  const former = staging?.node ?? null;
+  const node = former === null || former === fp ? null : await nodes.get(c.tx, former);
+  if (node?.state === "staging") {
+    enterNodeState(c, node, "fail", `run ${id} made node "${name}" of its machine`);
+  }
 }
 
 /** When nothing was heard of a run for too long; null while there is time. */
@@ -181,8 +191,8 @@ export function overdue(
   nowMs: number,
   { joinMs }: { joinMs: number },
 ): { event: "fail" | "interrupt"; why: string } | null {
-  const { state, createdAtMs, heardAtMs, by } = run;
-  const isPast = (atMs: number) => nowMs >= atMs;
+  const { state, createdAtMs, heardAtMs, deadlineAtMs, by } = run;
+  const isPast = (limitMs: number) => nowMs >= limitMs;
   if (state === "waiting") {
     return isPast(createdAtMs + DIRECTIVE_MS + RUN_GRACE_MS)
       ? { event: "fail", why: "the node's agent did not begin it in time" }
@@ -197,6 +207,9 @@ export function overdue(
       : null;
   }
   const who = by === null ? "the tool that did it" : "the agent that did it";
+  if (isPast(deadlineAtMs + RUN_GRACE_MS)) {
+    return { event: "interrupt", why: `${who} did not end it by its deadline` };
+  }
   return isPast(heardAtMs + RUN_GRACE_MS)
     ? { event: "interrupt", why: `${who} was not heard of for ${Math.round((nowMs - heardAtMs) / 1_000)} s` }
     : null;

@@ -228,3 +228,32 @@ clusterTest("a node's agent stages: the token comes in the answer to its first w
   await helper.tell({ what: "end", run: run.id, end: end("done") });
   assert.deepEqual([(await runAt(rig, run.id)).state, (await nodeAt(rig, fp)).state], ["done", "staged"]);
 });
+
+clusterTest(
+  "a machine that comes up as another node than it was leaves none in staging behind",
+  async (rig) => {
+    const first = await begin(rig);
+    const { fp: before } = await joins(rig, first.token);
+    await first.ends("failed", "no room");
+    const second = await begin(rig);
+    assert.equal((await nodeAt(rig, before)).state, "staging");
+    const { fp } = await joins(rig, second.token); // set up anew: another key, another machine-id
+    assert.deepEqual([(await nodeAt(rig, before)).state, (await nodeAt(rig, fp)).state], [
+      "failed",
+      "staging",
+    ]);
+    await second.ends("done");
+    assert.equal((await nodeAt(rig, fp)).state, "staged");
+  },
+);
+
+clusterTest("a tool that goes on and on is not waited for beyond the run's deadline", async (rig) => {
+  const { run } = await begin(rig, { forMs: RUN_GRACE_MS });
+  for (let minutes = 0; minutes < 2 * RUN_GRACE_MS / 60_000; minutes++) {
+    await rig.must("POST", `/v1/runs/${run.id}/progress`, run.progress);
+    rig.later(60_000);
+  }
+  await rig.tick("runs");
+  const { state, reason } = await runAt(rig, run.id);
+  assert.deepEqual([state, reason], ["interrupted", "the tool that did it did not end it by its deadline"]);
+});
