@@ -111,7 +111,7 @@ export async function startUyuniHost(): Promise<UyuniHost> {
 }
 
 /** What differs from a real server: Debian's PostgreSQL, no systemd, nobody called wwwrun, the stand-in's address. */
-const PARAMS = {
+export const PARAMS = {
   database_restart: "pg_ctlcluster 15 main restart",
   hba_file: "/etc/postgresql/15/main/pg_hba.conf",
   slot_keep_mb: "64",
