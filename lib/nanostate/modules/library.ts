@@ -23,6 +23,8 @@ export interface ModuleLibrary {
    * Knows the names of table 3 of the brief, and the action parts of collections.
    */
   action(module: string): { action: string | null } | { refused: string };
+  /** Whether what these modules need differs by the host's platform: one of them is a binary of a state root. */
+  byPlatform(modules: readonly string[]): boolean;
   /**
    * Everything that these modules need on such a host, companions of their actions included (`copy` calls `file`).
    * @throws {ModuleError} a module that is nowhere, or cannot be read

@@ -47,8 +47,17 @@ export function moduleLibrary(options: LibraryOptions): ModuleLibrary {
   const pack = packer(places);
   return {
     action: (module) => orRefused(() => actionOf(module, places)),
+    byPlatform: (modules) =>
+      modules.some((module) =>
+        [module, ...companionsOf(module)].some((each) => places.roots.some((root) => root.isNative(each)))
+      ),
     bundle: (modules, host) => Promise.resolve().then(() => bundleOf(modules, host, places, pack)),
   };
+}
+
+function companionsOf(module: string): readonly string[] {
+  const part = partOf(module);
+  return "refused" in part ? [] : part.companions;
 }
 
 type Action = ReturnType<ModuleLibrary["action"]>;

@@ -60,6 +60,8 @@ Deno.test("bundle() gives a platform its own file of a root, and others the one 
   assert.equal(await fileOf(files, "ansible.builtin.x"), "#!/bin/sh\n# native");
   assert.equal(await fileOf(files, "ansible.builtin.x", { system: "Darwin", machine: "arm64" }), SHELL);
   const bundle = await library(files).bundle(["ansible.builtin.x"], { system: "Linux", machine: "aarch64" });
+  assert.equal(library(files).byPlatform(["ansible.builtin.ping", "ansible.builtin.x"]), true);
+  assert.equal(library(files).byPlatform(["ansible.builtin.ping"]), false);
   const [hash] = bundle.blobs.keys();
   assert.deepEqual(bundle.modules, {
     "ansible.builtin.x": { kind: "binary", blob: hash, interpreter: null },

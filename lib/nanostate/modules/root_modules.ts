@@ -15,16 +15,19 @@ export type Platform = Pick<AgentInfo, "system" | "machine">;
 export interface RootModules {
   /** Its path, or null. `host` null: of any platform. @throws {ModuleError} two files of one root that it could be */
   find(module: string, host: Platform | null): string | null;
+  /** Whether some platform has its own. @throws {ModuleError} */
+  isNative(module: string): boolean;
 }
 
 export function rootModules(root: string, files: LibraryFiles): RootModules {
   const folder = `${root}/modules`;
   let listed: readonly string[] | null = null;
+  const named = (module: string) =>
+    (listed ??= listAll(folder, files)).filter((path) => isNamed(path, module));
   return {
+    isNative: (module) => named(module).some(isNative),
     find(module, host) {
-      listed ??= listAll(folder, files);
-      const paths = listed.filter((path) => isNamed(path, module));
-      const isNative = (path: string) => path.startsWith("bin/");
+      const paths = named(module);
       const native = paths.filter((path) =>
         isNative(path) && (host === null || path.startsWith(`bin/${host.system}/${host.machine}/`))
       );
@@ -36,6 +39,10 @@ export function rootModules(root: string, files: LibraryFiles): RootModules {
       throw new ModuleError(module, `Cannot use ${module}: ${reason}; rename or remove one`);
     },
   };
+}
+
+function isNative(path: string): boolean {
+  return path.startsWith("bin/");
 }
 
 function isNamed(path: string, module: string): boolean {

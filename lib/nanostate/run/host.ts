@@ -90,9 +90,9 @@ class HostRun {
     if (options.stored !== undefined) refuse(otherPlan(expected, compiled.trace));
     const steps = compiled.plan.groups.reduce((sum, group) => sum + group.steps.length, 0);
     if (steps === 0) return;
-    const platform = await this.#platform();
+    const ready = await this.shared.preparation.ready(compiled, this.#platform);
+    await this.#connection.session();
     emit({ type: "connected", host: name, steps });
-    const ready = await this.shared.preparation.ready(compiled, platform);
     if (expected !== undefined) { // H4
       const check = await this.#work(ready, "check", () => {});
       refuse(movedOn(expected, check.groups(compiled.plan)));
@@ -109,13 +109,11 @@ class HostRun {
     throw new Error("Cannot compile: the state asks for facts although they were given");
   }
 
-  async #platform() {
-    return await (await this.#connection.session()).info;
-  }
+  #platform = async () => await (await this.#connection.session()).info;
 
   async #facts(): Promise<JsonObject> {
     const { preparation } = this.shared;
-    const bundle = await preparation.bundle([SETUP], await this.#platform());
+    const bundle = await preparation.bundle([SETUP], this.#platform);
     const step = { kind: "module", id: FACTS_STEP, module: SETUP, args: {}, action: null } as const;
     const run = { ...this.#basics(true), groups: [{ steps: [step] }], ...bundle };
     const session = await this.#connection.session();

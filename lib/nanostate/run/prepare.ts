@@ -37,7 +37,11 @@ export interface ReadyPlan {
   bundle: ModuleBundle;
 }
 
-export type Platform = Pick<AgentInfo, "system" | "machine">;
+/** Of a host; asked for only where modules differ by it, since the answer takes a round trip. */
+export type PlatformOf = () => Promise<Platform>;
+type Platform = Pick<AgentInfo, "system" | "machine">;
+
+const ANY_PLATFORM: Platform = { system: "", machine: "" };
 
 const NOTHING: ModuleBundle = { modules: {}, ansible: null, blobs: new Map() };
 
@@ -55,11 +59,16 @@ export class Preparation {
   }
 
   /** @throws {Error} a secret that cannot be had */
-  ready(compiled: Compiled, platform: Platform): Promise<ReadyPlan> {
+  async ready(compiled: Compiled, platformOf: PlatformOf): Promise<ReadyPlan> {
+    const reading = this.#steps.get(compiled) ?? this.#read(compiled);
+    this.#steps.set(compiled, reading);
+    const steps = await reading;
+    const modules = [...new Set(steps.flatMap(({ work }) => modulesOf(work)))].sort();
+    const platform = await this.#platform(modules, platformOf);
     const key = [compiled.trace.hash, platform.system, platform.machine].join(" ");
-    const known = this.#plans.get(key) ?? this.#readyFor(compiled, platform);
-    this.#plans.set(key, known);
-    return known;
+    const ready = this.#plans.get(key) ?? this.#bundled(steps, modules, platform);
+    this.#plans.set(key, ready);
+    return await ready;
   }
 
   /** A content that a host asks for. @throws {SourceError} also for one that nobody has */
@@ -70,32 +79,37 @@ export class Preparation {
   }
 
   /** Modules besides those of steps. @throws {ModuleError} */
-  async bundle(modules: readonly string[], platform: Platform): Promise<ModuleBundle> {
+  async bundle(modules: readonly string[], platformOf: PlatformOf): Promise<ModuleBundle> {
+    return await this.#bundle(modules, await this.#platform(modules, platformOf));
+  }
+
+  async #bundle(modules: readonly string[], platform: Platform): Promise<ModuleBundle> {
     return modules.length === 0 ? NOTHING : await this.#library.bundle(modules, platform);
   }
 
-  async #readyFor(compiled: Compiled, platform: Platform): Promise<ReadyPlan> {
-    const steps = this.#steps.get(compiled) ?? this.#read(compiled);
-    this.#steps.set(compiled, steps);
-    return await this.#bundled(await steps, platform);
+  async #platform(modules: readonly string[], platformOf: PlatformOf): Promise<Platform> {
+    return this.#library.byPlatform(modules) ? await platformOf() : ANY_PLATFORM;
   }
 
   /** One module that is nowhere must not keep the others from running: R2. */
-  async #bundled(steps: readonly ReadyStep[], platform: Platform): Promise<ReadyPlan> {
-    const modules = [...new Set(steps.flatMap(({ work }) => modulesOf(work)))].sort();
+  async #bundled(
+    steps: readonly ReadyStep[],
+    modules: readonly string[],
+    platform: Platform,
+  ): Promise<ReadyPlan> {
     try {
-      return { steps: [...steps], bundle: await this.bundle(modules, platform) };
+      return { steps: [...steps], bundle: await this.#bundle(modules, platform) };
     } catch (error) {
       if (!(error instanceof ModuleError)) throw error;
     }
     const refused = new Map<string, string>();
     for (const module of modules) {
-      await this.bundle([module], platform).catch((error) => {
+      await this.#bundle([module], platform).catch((error) => {
         if (!(error instanceof ModuleError)) throw error;
         refused.set(module, error.message);
       });
     }
-    const bundle = await this.bundle(modules.filter((module) => !refused.has(module)), platform);
+    const bundle = await this.#bundle(modules.filter((module) => !refused.has(module)), platform);
     return { steps: steps.map((step) => withRefusal(step, refused)), bundle };
   }
 

@@ -162,6 +162,7 @@ function hasFailed(result: WireResult): boolean {
 export function fakeLibrary({ missing = [] }: { missing?: readonly string[] } = {}): ModuleLibrary {
   return {
     action: (module) => partOf(module),
+    byPlatform: () => false,
     bundle: (modules) => {
       const gone = modules.find((module) => missing.includes(module));
       if (gone !== undefined) return Promise.reject(new ModuleError(gone, `Cannot find the module ${gone}`));
