@@ -24,6 +24,7 @@ interface Means {
   connectMs: number | null;
   signal: AbortSignal;
   onConnecting: () => void;
+  onConnected: () => void;
 }
 
 export class Connection {
@@ -31,9 +32,13 @@ export class Connection {
 
   constructor(readonly target: Target, readonly means: Means) {}
 
+  get isOpen(): boolean {
+    return this.#session !== null;
+  }
+
   /** @throws {HostError} */
   async session(): Promise<AgentSession> {
-    return this.#session ??= await this.#open(this.means.connectMs, this.means.signal);
+    return this.#session ?? await this.#keep(this.#open(this.means.connectMs, this.means.signal));
   }
 
   async close(): Promise<void> {
@@ -56,14 +61,20 @@ export class Connection {
     for (let waitMs = everyMs ?? RECONNECT_MS;; waitMs = everyMs ?? Math.min(2 * waitMs, RECONNECT_MS_MAX)) {
       await this.close();
       try {
-        const session = await this.#open(connectMs, limit.signal);
-        this.#session = session;
+        const session = await this.#keep(this.#open(connectMs, limit.signal));
         if (await isThere(session)) return;
       } catch (error) {
         if (!isForAWhile(error)) throw error;
       }
       await pause(waitMs, limit.signal); // K2: ends with the limit
     }
+  }
+
+  async #keep(opening: Promise<AgentSession>): Promise<AgentSession> {
+    const session = await opening;
+    this.#session = session;
+    this.means.onConnected();
+    return session;
   }
 
   async #open(connectMs: number | null, signal: AbortSignal): Promise<AgentSession> {

@@ -3,9 +3,11 @@
  *
  * F1. A piece is written before the next one is taken, so a fast host cannot fill the memory.
  * F2. Only a whole file whose checksum is the host's takes its place.
+ * F3. What cannot be stored here fails its step; the others go on.
  */
 import type { WireFetched, WireResult } from "../agent/protocol.ts";
 import type { JsonObject } from "../json.ts";
+import { isTrue } from "../modules/actions.ts";
 import { fetchResult, fetchTarget } from "../modules/fetch.ts";
 import { ModuleError } from "../modules/library.ts";
 import { failure } from "./outcome.ts";
@@ -58,22 +60,21 @@ export class Fetches {
     this.#pipeOf(ready.step.id).end(); // an empty file came without a piece
     const open = this.#open;
     this.#open = null;
+    let received: Received | null = null;
     try {
-      const received = await open?.received;
-      if (received === undefined) return failure("Cannot fetch: nothing arrived");
-      if (received.sha1 !== checksum) {
-        await received.drop();
-        return failure("checksum mismatch", {
-          file,
-          checksum: received.sha1,
-          remote_checksum: checksum ?? null,
-        });
+      received = await open?.received ?? null;
+      if (received === null) return failure("Cannot fetch: nothing arrived");
+      const { sha1 } = received;
+      if (sha1 !== checksum) {
+        return failure("checksum mismatch", { file, checksum: sha1, remote_checksum: checksum ?? null });
       }
       const dest = localPath(ready.step, fetchTarget(argsOf(ready), this.host, file));
       return fetchResult(said, dest, await received.keep(dest));
     } catch (error) {
       if (error instanceof ModuleError) return failure(error.message);
       return failure(`Cannot fetch ${file}: ${error instanceof Error ? error.message : error}`);
+    } finally {
+      await received?.drop();
     }
   }
 
@@ -82,9 +83,10 @@ export class Fetches {
     const ready = this.steps.find((each) => each.step.id === step);
     if (ready === undefined) throw new RangeError(`the agent sends a file for ${step}, which fetches none`);
     const pipe = new Pipe();
-    const dest = argsOf(ready)["dest"];
-    const received = this.files.receive(localPath(ready.step, `${dest}`), pipe.pieces());
-    received.catch((error) => pipe.fail(error)); // heard of by the next piece, or at the end
+    const { dest, flat } = argsOf(ready);
+    const near = localPath(ready.step, isTrue(flat) ? String(dest) : `${dest}/`);
+    const received = this.files.receive(near, pipe.pieces());
+    received.catch(() => pipe.breakOff()); // told with the step's result
     this.#open = { step, pipe, received };
     return pipe;
   }
@@ -98,14 +100,13 @@ function argsOf({ work }: ReadyStep): JsonObject {
 class Pipe {
   #piece: Uint8Array | null = null;
   #isEnded = false;
-  #error: unknown = null;
+  #isBroken = false;
   #wake: (() => void)[] = [];
 
   async write(piece: Uint8Array): Promise<void> {
     this.#piece = piece;
     this.#changed();
-    while (this.#piece !== null && this.#error === null) await this.#change();
-    if (this.#error !== null) throw this.#error;
+    while (this.#piece !== null && !this.#isBroken) await this.#change();
   }
 
   end(): void {
@@ -113,8 +114,9 @@ class Pipe {
     this.#changed();
   }
 
-  fail(error: unknown): void {
-    this.#error = error;
+  /** Nobody takes any more; what still comes is passed over. */
+  breakOff(): void {
+    this.#isBroken = true;
     this.#changed();
   }
 

@@ -61,11 +61,14 @@ class HostRun {
   #book: Book | null = null;
   /** A run was given to the agent: what it did before the connection was lost is not known. */
   #isSent = false;
+  #isTold = false;
 
   constructor(readonly target: Target, readonly shared: Shared, readonly signal: AbortSignal) {
     const { start, connects, connectMs, emit } = shared;
     const onConnecting = () => emit({ type: "connecting", host: target.name });
-    this.#connection = new Connection(target, { start, gate: connects, connectMs, signal, onConnecting });
+    const onConnected = () => this.#tellConnected();
+    const means = { start, gate: connects, connectMs, signal, onConnecting, onConnected };
+    this.#connection = new Connection(target, means);
   }
 
   async result(): Promise<HostResult> {
@@ -84,15 +87,12 @@ class HostRun {
   async #carryOut(): Promise<void> {
     const compiled = await this.#compile();
     this.#compiled = compiled;
-    const { options, emit } = this.shared;
-    const { name } = this.target;
-    const expected = options.stored?.hosts[name];
+    const { options } = this.shared;
+    const expected = options.stored?.hosts[this.target.name];
     if (options.stored !== undefined) refuse(otherPlan(expected, compiled.trace));
-    const steps = compiled.plan.groups.reduce((sum, group) => sum + group.steps.length, 0);
-    if (steps === 0) return;
+    if (stepsOf(compiled) === 0) return;
+    this.#tellConnected();
     const ready = await this.shared.preparation.ready(compiled, this.#platform);
-    await this.#connection.session();
-    emit({ type: "connected", host: name, steps });
     if (expected !== undefined) { // H4
       const check = await this.#work(ready, "check", () => {});
       refuse(movedOn(expected, check.groups(compiled.plan)));
@@ -111,11 +111,19 @@ class HostRun {
 
   #platform = async () => await (await this.#connection.session()).info;
 
+  /** Once, when both are known: that the host is there, and how many steps await it. */
+  #tellConnected(): void {
+    if (this.#isTold || this.#compiled === null || !this.#connection.isOpen) return;
+    this.#isTold = true;
+    this.shared.emit({ type: "connected", host: this.target.name, steps: stepsOf(this.#compiled) });
+  }
+
   async #facts(): Promise<JsonObject> {
     const { preparation } = this.shared;
     const bundle = await preparation.bundle([SETUP], this.#platform);
     const step = { kind: "module", id: FACTS_STEP, module: SETUP, args: {}, action: null } as const;
-    const run = { ...this.#basics(true), groups: [{ steps: [step] }], ...bundle };
+    const { modules, ansible } = bundle;
+    const run = { ...this.#basics(true), groups: [{ steps: [step] }], modules, ansible };
     const session = await this.#connection.session();
     const answer = await lastResult(session.run(run, (hash) => preparation.blob(hash, bundle)));
     if (answer?.kind === "not-run") throw new Refused(`Cannot gather facts: ${answer.why}`);
@@ -228,6 +236,10 @@ class HostRun {
 }
 
 type Part = { kind: "agent"; steps: ReadyStep[] } | { kind: "runner"; ready: ReadyStep };
+
+function stepsOf({ plan: { groups } }: Compiled): number {
+  return groups.reduce((sum, { steps }) => sum + steps.length, 0);
+}
 
 /** H3 */
 function partsOf(steps: readonly ReadyStep[]): Part[] {
