@@ -30,7 +30,7 @@ export interface InventoryHost {
   environment: Record<string, string>;
 }
 
-const NAME = z.string().regex(/^[\w.:-]+$/, "is made of letters, digits and _ . : -");
+const NAME = z.string().regex(/^[\w.:-]+$/, "a name is made of letters, digits and _ . : -");
 const JSON_VALUE: z.ZodType<Json> = z.json();
 const shared = {
   port: z.int().min(1).max(65_535).optional(),
@@ -88,9 +88,10 @@ function parsed(file: string, text: string): z.infer<typeof Inventory> {
   }
   const result = Inventory.safeParse(value);
   if (result.success) return result.data;
-  const reasons = result.error.issues.map(({ path, message }) =>
-    `${path.join(".") || "the file"}: ${message}`
-  );
+  const reasons = result.error.issues.map((issue) => {
+    const message = issue.code === "invalid_key" ? issue.issues[0]?.message : issue.message;
+    return `${issue.path.join(".") || "the file"}: ${message ?? issue.message}`;
+  });
   throw wrong(file, reasons.join("; "));
 }
 
