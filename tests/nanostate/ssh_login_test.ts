@@ -7,8 +7,8 @@ import { bench, fails, output } from "./ssh_support.ts";
 
 const PASSPHRASE = "correct horse";
 
-for (const type of ["ed25519", "ecdsa", "rsa"] as const) {
-  for (const pem of type === "ed25519" ? [false] : [false, true]) {
+for (const type of ["ed25519", "ecdsa", "ecdsa384", "ecdsa521", "rsa"] as const) {
+  for (const pem of type === "ed25519" || type === "ecdsa521" ? [false] : [false, true]) {
     const format = pem ? "PEM" : "OpenSSH's format";
     Deno.test(`a key in a file logs in: ${type} in ${format}, plain and encrypted`, async () => {
       await using there = await bench();
@@ -36,6 +36,21 @@ for (const type of ["ed25519", "ecdsa", "rsa"] as const) {
     });
   }
 }
+
+Deno.test("a key that Deno cannot read in its form is passed over with the way out, and does not hinder others", async () => {
+  await using there = await bench();
+  const odd = `${there.home}/odd`;
+  await there.sshd.authorize(await makeKey(odd, { type: "ecdsa521", pem: true }));
+  const odds = await there.host({ identityFiles: [odd], identitiesOnly: true });
+  await fails(
+    output(odds, "true"),
+    "login",
+    /odd has a key of a kind or form that is not supported: try ssh-keygen -p/,
+  );
+  assert.equal(await output(await there.host({ identityFiles: [odd, there.key] }), "echo other"), "other\n");
+  await run("ssh-keygen", ["-q", "-p", "-P", "", "-N", "", "-f", odd]);
+  assert.equal(await output(odds, "echo odd"), "odd\n");
+});
 
 Deno.test("an encrypted key that the host does not want is not asked for its passphrase", async () => {
   await using there = await bench();
@@ -103,7 +118,7 @@ Deno.test("a login that fails says which keys were tried, what the host takes an
   await fails(
     output(host, "true"),
     "login",
-    /not accepted: \S*wrong SHA256:\S+; it takes publickey; passed over: \S*open can be read by others: chmod 600 it; \S*noise has a key of a kind/,
+    /not accepted: \S*wrong SHA256:\S+; it takes publickey; passed over: \S*open can be read by others: chmod 600 it; \S*noise has a key of a kind or form/,
   );
 });
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { type Overrides, resolveHost, type SshHost } from "../../lib/nanostate/transport/ssh_host.ts";
 import { type SshOptions, sshTransport } from "../../lib/nanostate/transport/ssh.ts";
 import { type Channel, type HostCode, HostError } from "../../lib/nanostate/transport/transport.ts";
-import { makeKey, publicLine, type Sshd, type SshdOptions, startSshd } from "../parts/sshd.ts";
+import { type KeyType, makeKey, publicLine, type Sshd, type SshdOptions, startSshd } from "../parts/sshd.ts";
 
 export interface Bench extends AsyncDisposable {
   sshd: Sshd;
@@ -48,8 +48,8 @@ export async function bench(options: SshdOptions = {}): Promise<Bench> {
   };
 }
 
-export async function knownLine(sshd: Sshd, key: keyof Sshd["hostKeys"] = "ed25519"): Promise<string> {
-  return `[${sshd.address}]:${sshd.port} ${await publicLine(sshd.hostKeys[key])}\n`;
+export async function knownLine(sshd: Sshd, type: KeyType = "ed25519"): Promise<string> {
+  return `[${sshd.address}]:${sshd.port} ${await publicLine(sshd.hostKey(type))}\n`;
 }
 
 /** Who runs the tests, as sshd knows them. */

@@ -13,7 +13,7 @@ Deno.test("a host of which no key is known is refused, with the line that would 
   const message = await refusal(there);
   assert.match(message, /Cannot trust 127.0.0.1: no key of it is known; it shows ssh-ed25519 SHA256:/);
   assert.ok(message.endsWith(`: ${line}`), message);
-  assert.ok(message.includes(await fingerprintOf(there.sshd.hostKeys.ed25519)), message);
+  assert.ok(message.includes(await fingerprintOf(there.sshd.hostKey("ed25519"))), message);
   assert.doesNotMatch(await there.sshd.log(), /Accepted|userauth/i);
 
   await Deno.writeTextFile(there.knownHosts, `${line}\n`);
@@ -29,7 +29,7 @@ Deno.test("trust on first use writes the key down, once, tells it, and refuses t
   const onTrusted = (key: TrustedKey) => told.push(key);
   assert.equal(await output(host, "echo 1", { onTrusted }), "1\n");
   assert.equal(await output(host, "echo 2", { onTrusted }), "2\n");
-  const fingerprint = await fingerprintOf(there.sshd.hostKeys.ed25519);
+  const fingerprint = await fingerprintOf(there.sshd.hostKey("ed25519"));
   assert.deepEqual(told, [{ host: "127.0.0.1", type: "ssh-ed25519", fingerprint, file }]);
   assert.equal(await Deno.readTextFile(file), await knownLine(there.sshd));
   assert.equal(((await Deno.stat(file)).mode ?? 0) & 0o777, 0o600);
@@ -76,7 +76,7 @@ Deno.test("a changed key is refused with its place and what to do, and nothing i
 
 Deno.test("a revoked key is refused", async () => {
   await using there = await bench();
-  const revoked = `@revoked * ${await publicLine(there.sshd.hostKeys.ed25519)}\n`;
+  const revoked = `@revoked * ${await publicLine(there.sshd.hostKey("ed25519"))}\n`;
   await Deno.writeTextFile(there.knownHosts, revoked, { append: true });
   assert.match(await refusal(there), /which is revoked at \S+:2$/);
 });
@@ -89,7 +89,7 @@ Deno.test("names that ssh-keygen -H has hashed are found", async () => {
 });
 
 Deno.test("of a host with several keys the known one is asked for, whichever it is", async () => {
-  const hostKeys = ["ed25519", "ecdsa", "rsa"] as const;
+  const hostKeys = ["ed25519", "ecdsa", "ecdsa384", "ecdsa521", "rsa"] as const;
   await using there = await bench({ hostKeys });
   for (const type of hostKeys) {
     await Deno.writeTextFile(there.knownHosts, await knownLine(there.sshd, type));
@@ -97,9 +97,27 @@ Deno.test("of a host with several keys the known one is asked for, whichever it 
   }
 });
 
+Deno.test("algorithms that the configuration leaves are used, each of ours works, and none in common is told", async () => {
+  await using there = await bench({ config: () => "Ciphers +aes128-cbc\nLogLevel DEBUG1" });
+  const { algorithms } = await there.host();
+  const uses = async (keyword: string, name: string) => {
+    assert.equal(await output(await there.host({}, `${keyword} ${name}`), "echo x"), "x\n");
+    assert.ok((await there.sshd.log()).includes(name), name);
+  };
+  for (const name of algorithms.kex) await uses("KexAlgorithms", name);
+  for (const name of algorithms.ciphers) await uses("Ciphers", name);
+  for (const name of algorithms.macs) await uses("Ciphers aes256-ctr\nMACs", name);
+
+  await using narrow = await bench({ config: () => "Ciphers aes128-cbc" });
+  await fails(output(await narrow.host(), "true"), "protocol", /no matching C->S cipher/);
+});
+
 Deno.test("HostKeyAlias is what the host is known by", async () => {
   await using there = await bench();
-  await Deno.writeTextFile(there.knownHosts, `db.example ${await publicLine(there.sshd.hostKeys.ed25519)}\n`);
+  await Deno.writeTextFile(
+    there.knownHosts,
+    `db.example ${await publicLine(there.sshd.hostKey("ed25519"))}\n`,
+  );
   assert.equal(await output(await there.host({}, "HostKeyAlias DB.example"), "echo db"), "db\n");
 });
 
@@ -191,7 +209,7 @@ async function certified(options: CertificateOptions): Promise<Bench> {
   const line = await makeKey(ca, { type: authority });
   const principals = names === "" ? [] : ["-n", names];
   const time = validity === undefined ? [] : ["-V", validity];
-  const key = there.sshd.hostKeys[type];
+  const key = there.sshd.hostKey(type);
   await run("ssh-keygen", ["-q", "-s", ca, "-I", "h", "-h", ...principals, ...time, `${key}.pub`]);
   await there.sshd.restart();
   await Deno.writeTextFile(there.knownHosts, `@cert-authority ${options.for ?? "*"} ${line}\n`);
@@ -199,7 +217,7 @@ async function certified(options: CertificateOptions): Promise<Bench> {
 }
 
 async function renewHostKey({ sshd }: Bench): Promise<void> {
-  const key = sshd.hostKeys.ed25519;
+  const key = sshd.hostKey("ed25519");
   await Deno.remove(key);
   await Deno.remove(`${key}.pub`);
   await makeKey(key, { type: "ed25519" });

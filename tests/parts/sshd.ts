@@ -12,7 +12,16 @@ const PROGRAM = "/usr/sbin/sshd";
 /** Where sshd wants to lock in what it does before a login. */
 const EMPTY_FOLDER = "/run/sshd";
 
-export type KeyType = "ed25519" | "ecdsa" | "rsa";
+/** Numbers are of bits where there is a choice. */
+export type KeyType = "ed25519" | "ecdsa" | "ecdsa384" | "ecdsa521" | "rsa";
+
+const KIND: Record<KeyType, string[]> = {
+  ed25519: ["ed25519"],
+  ecdsa: ["ecdsa", "-b", "256"],
+  ecdsa384: ["ecdsa", "-b", "384"],
+  ecdsa521: ["ecdsa", "-b", "521"],
+  rsa: ["rsa", "-b", "2048"],
+};
 
 export interface SshdOptions {
   /** More lines of sshd_config; the first value of a keyword wins, and these come first. */
@@ -28,8 +37,8 @@ export interface Sshd extends Part {
   address: "127.0.0.1";
   port: number;
   folder: string;
-  /** File with the private key; `.pub` beside it. */
-  hostKeys: Record<KeyType, string>;
+  /** File with its private key; `.pub` beside it. */
+  hostKey(type: KeyType): string;
   authorize(line: string): Promise<void>;
   log(): Promise<string>;
   /** Breaks the connections that there are, and goes on to serve. */
@@ -93,7 +102,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
     address: "127.0.0.1",
     port,
     folder,
-    hostKeys: { ed25519: hostKey("ed25519"), ecdsa: hostKey("ecdsa"), rsa: hostKey("rsa") },
+    hostKey,
     authorize: (line) => write([line], true),
     log: () => Deno.readTextFile(`${folder}/sshd.log`),
     async hangUp() {
@@ -116,9 +125,8 @@ export async function makeKey(
   path: string,
   { type, passphrase = "", pem = false }: { type: KeyType; passphrase?: string; pem?: boolean },
 ): Promise<string> {
-  const bits = type === "rsa" ? ["-b", "2048"] : [];
   const format = pem ? ["-m", "PEM"] : [];
-  await run("ssh-keygen", ["-q", "-t", type, ...bits, ...format, "-N", passphrase, "-C", "", "-f", path]);
+  await run("ssh-keygen", ["-q", "-t", ...KIND[type], ...format, "-N", passphrase, "-C", "", "-f", path]);
   return await publicLine(path);
 }
 

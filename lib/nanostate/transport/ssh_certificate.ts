@@ -48,11 +48,7 @@ export interface Certificate {
   signature: Buffer;
 }
 
-/** `ssh-ed25519` → `ssh-ed25519-cert-v01@openssh.com` */
-export function certificateType(keyType: string): string {
-  return keyType + CERTIFICATE;
-}
-
+/** Also of the algorithms that prove one: `rsa-sha2-512-cert-v01@openssh.com`. */
 export function isCertificateType(type: string): boolean {
   return type.endsWith(CERTIFICATE);
 }

@@ -9,6 +9,7 @@ import { connect as connectTcp } from "node:net";
 import type { Duplex } from "node:stream";
 // @ts-types="@types/ssh2"
 import ssh2 from "ssh2";
+import type { Algorithms } from "./ssh_algorithms.ts";
 import { isCertificateType } from "./ssh_certificate.ts";
 import { Clock } from "./ssh_clock.ts";
 import { lostReason, type SshError, type Stage, stageFailure, tcpFailure } from "./ssh_failure.ts";
@@ -184,7 +185,7 @@ async function handshake(client: ssh2.Client, stream: Duplex, options: Handshake
       sock: stream,
       username: host.user,
       authHandler: way.authHandler,
-      algorithms: { serverHostKey: trust.algorithms as ssh2.ServerHostKeyAlgorithm[], compress: ["none"] },
+      algorithms: offered(host.algorithms, trust.algorithms),
       hostVerifier(blob: Uint8Array) {
         try {
           const key = trust.judge(blob);
@@ -204,4 +205,9 @@ async function handshake(client: ssh2.Client, stream: Duplex, options: Handshake
     watchRefusals(client, way.refused);
   });
   await remembered;
+}
+
+/** Its types are narrower than what it takes: `ssh_algorithms.ts` has names that it knows. */
+function offered({ kex, ciphers, macs }: Algorithms, hostKeys: string[]): ssh2.Algorithms {
+  return { kex, cipher: ciphers, hmac: macs, serverHostKey: hostKeys, compress: ["none"] } as ssh2.Algorithms;
 }

@@ -7,6 +7,7 @@
  *     `accept-new` for it, or the run says `on-first-use`. `StrictHostKeyChecking no` is not offered.
  * W3. What was said for the host is not said for the machines on the way to it; trust and known hosts are for all.
  */
+import { type Algorithms, algorithmsFrom } from "./ssh_algorithms.ts";
 import { type ConfigLine, type Setting, settingsFor, SshConfigError } from "./ssh_config.ts";
 import { readSshConfig } from "./ssh_include.ts";
 
@@ -32,6 +33,7 @@ export interface SshHost {
   identitiesOnly: boolean;
   /** Socket of ssh-agent. */
   agent: string | null;
+  algorithms: Algorithms;
   bindAddress: string | null;
   /** 0 is either. */
   family: 0 | 4 | 6;
@@ -144,6 +146,7 @@ function resolve(name: string, context: Context, overrides: Overrides, depth = 0
     certificateFiles: paths("certificatefile", []),
     identitiesOnly: value.yes("identitiesonly"),
     agent: agentOf(found.get("identityagent"), expand, environment),
+    algorithms: algorithmsFrom(found),
     bindAddress: value.text("bindaddress"),
     family: FAMILIES[value.text("addressfamily")?.toLowerCase() ?? "any"] ?? 0,
     connectMs: connectS ? connectS * 1000 : null,

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { algorithmsFrom } from "./ssh_algorithms.ts";
 import { SshConfigError } from "./ssh_config.ts";
 import { type Overrides, parseDestination, resolveHost } from "./ssh_host.ts";
 
@@ -29,6 +30,7 @@ Deno.test("resolveHost() puts overrides, the files and OpenSSH's defaults togeth
     certificateFiles: [],
     identitiesOnly: false,
     agent: "/agent",
+    algorithms: algorithmsFrom(new Map()),
     bindAddress: null,
     family: 4,
     connectMs: null,

@@ -35,20 +35,6 @@ export function publicKeyOfText(type: string, base64: string): PublicKey | null 
   return key !== null && key.type === type ? key : null;
 }
 
-/** Algorithms by which a host can prove that it has a key of this type, best first. SHA-1 is not among them. */
-export function algorithmsOf(type: string): string[] {
-  return type === "ssh-rsa" ? ["rsa-sha2-512", "rsa-sha2-256"] : [type];
-}
-
-/** Key types of hosts, best first. */
-export const HOST_KEY_TYPES = [
-  "ssh-ed25519",
-  "ecdsa-sha2-nistp256",
-  "ecdsa-sha2-nistp384",
-  "ecdsa-sha2-nistp521",
-  "ssh-rsa",
-] as const;
-
 export class WireReader {
   #position = 0;
 

@@ -70,7 +70,9 @@ async function load(path: string, ask: KeyRingOptions["passphrase"]): Promise<Ke
   if (!(plain instanceof Error)) {
     return { path, publicKey: plain.publicKey, unlock: () => Promise.resolve(plain) };
   }
-  if (!/encrypted/i.test(plain.message)) return "has a key of a kind that is not supported";
+  if (!/encrypted/i.test(plain.message)) {
+    return "has a key of a kind or form that is not supported: try ssh-keygen -p";
+  }
   let unlocked: Promise<PrivateKey | string> | undefined;
   return {
     path,
@@ -96,10 +98,10 @@ async function unlock(
 
 /** An error for what is none, or is encrypted with another passphrase. */
 function privateKey(text: string, passphrase?: string): PrivateKey | Error {
-  const parsed = ssh2.utils.parseKey(text, passphrase);
-  const key = Array.isArray(parsed) ? parsed[0] : parsed;
-  if (key === undefined || key instanceof Error) return key ?? new Error("no key");
   try {
+    const parsed = ssh2.utils.parseKey(text, passphrase);
+    const key = Array.isArray(parsed) ? parsed[0] : parsed;
+    if (key === undefined || key instanceof Error) return key ?? new Error("no key");
     return { publicKey: key, sign: signer(key) };
   } catch (error) {
     return new Error("no private key", { cause: error });

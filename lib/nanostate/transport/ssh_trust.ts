@@ -21,10 +21,10 @@ import {
   knownHostsLine,
   parseKnownHosts,
 } from "./known_hosts.ts";
-import { certificateFault, certificateType, parseCertificate } from "./ssh_certificate.ts";
+import { certificateFault, isCertificateType, parseCertificate } from "./ssh_certificate.ts";
 import type { SshHost } from "./ssh_host.ts";
 import { isAbsent } from "./ssh_include.ts";
-import { algorithmsOf, fingerprint, HOST_KEY_TYPES, type PublicKey, publicKey } from "./ssh_key.ts";
+import { fingerprint, type PublicKey, publicKey } from "./ssh_key.ts";
 import { HostError } from "./transport.ts";
 
 const KNOWN_HOSTS_BYTES_MAX = 16 * 1024 * 1024;
@@ -60,14 +60,13 @@ export async function trustCheck(host: SshHost, options: TrustOptions): Promise<
   const names = host.hostKeyAlias === null
     ? hostNames(host.hostName, host.port)
     : [host.hostKeyAlias.toLowerCase()];
-  const types = orderedTypes(known, names);
+  const algorithms = knownFirst(host.algorithms.hostKeys, known, names);
+  const hasAuthority = authoritiesOf(known, names).length > 0;
   let trusted: PublicKey | null = null;
 
   return {
-    algorithms: types.flatMap(algorithmsOf),
-    certificates: authoritiesOf(known, names).length === 0
-      ? []
-      : types.flatMap(algorithmsOf).map(certificateType),
+    algorithms: algorithms.filter((each) => !isCertificateType(each)),
+    certificates: algorithms.filter((each) => isCertificateType(each) && hasAuthority),
     judge(blob) {
       const shown = Buffer.from(blob);
       const vouched = judgeCertificate(shown, { known, names, host, nowMs: options.nowMs() });
@@ -161,10 +160,15 @@ function refusal(
   );
 }
 
-/** Types of known keys first, so that a host with several keys shows one that is known. */
-function orderedTypes(known: readonly KnownHost[], names: readonly string[]): string[] {
+/** So that a host with several keys shows one that is known. */
+function knownFirst(
+  algorithms: readonly string[],
+  known: readonly KnownHost[],
+  names: readonly string[],
+): string[] {
   const have = new Set(keysOf(known, names).map(({ key }) => key.type));
-  return HOST_KEY_TYPES.toSorted((a, b) => Number(have.has(b)) - Number(have.has(a)));
+  const isKnown = (algorithm: string) => have.has(algorithm.startsWith("rsa-sha2-") ? "ssh-rsa" : algorithm);
+  return algorithms.toSorted((a, b) => Number(isKnown(b)) - Number(isKnown(a)));
 }
 
 async function readKnownHosts(file: string, host: SshHost): Promise<KnownHost[]> {
