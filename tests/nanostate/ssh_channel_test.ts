@@ -13,6 +13,7 @@ Deno.test("a program ends with its code, or the signal that ended it, its standa
   await using code = await start(host, "echo out; echo err >&2; exit 3");
   assert.equal(await textOf(code), "out\n");
   assert.deepEqual(await code.ended, { code: 3, signal: null });
+  await fails(code.write(new Uint8Array(1)), "lost", /the program there has ended/);
   await waitFor("standard error", 5000, () => code.stderr().endsWith("err\n"));
   await using signal = await start(host, "kill -9 $$");
   assert.equal(await textOf(signal), "");

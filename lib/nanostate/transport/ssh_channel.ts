@@ -74,13 +74,26 @@ export function channelOf(stream: ssh2.ClientChannel, connection: Connection, si
     }
   }
 
+  // One list, and not a reaction to `exited` for each write: those would keep every piece until the end.
+  const waiting = new Set<() => void>();
+  let isGone = false;
+  Promise.race([exited, connection.ended]).then(() => {
+    isGone = true;
+    waiting.forEach((giveUp) => giveUp());
+  });
+
   function write(bytes: Uint8Array): Promise<void> {
     const gone = (cause?: Error | null) =>
       failure ?? new HostError("lost", `Cannot write to ${address}: the program there has ended`, { cause });
-    return new Promise((resolve, reject) => {
-      if (failure !== null || closing !== null) return reject(gone());
-      Promise.race([exited, connection.ended]).then(() => reject(gone()));
-      stream.write(Buffer.from(bytes), (error) => error ? reject(gone(error)) : resolve());
+    return new Promise<void>((resolve, reject) => {
+      if (isGone || failure !== null || closing !== null) return reject(gone());
+      const giveUp = () => reject(gone());
+      waiting.add(giveUp);
+      stream.write(Buffer.from(bytes), (error) => {
+        waiting.delete(giveUp);
+        if (error) reject(gone(error));
+        else resolve();
+      });
     });
   }
 
