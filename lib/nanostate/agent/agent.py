@@ -812,18 +812,18 @@ def outcome(word, why="", rc=None, out=b"", err=b"", timed_out=False):
 
 
 def guard(command, sh):
-    """Why not to run it; None to run it."""
+    """Why not to run it; None to run it. An empty guard is none."""
     import glob
-    if "creates" in command and glob.glob(command["creates"]):
-        return "creates: %s is there" % command["creates"]
-    if "removes" in command and not glob.glob(command["removes"]):
-        return "removes: %s is not there" % command["removes"]
-    if "unless" in command and sh(command["unless"])[0] == 0:
+    creates, removes, unless, onlyif = [command.get(key) for key in ("creates", "removes", "unless", "onlyif")]
+    if creates and glob.glob(creates):
+        return "creates: %s is there" % creates
+    if removes and not glob.glob(removes):
+        return "removes: %s is not there" % removes
+    if unless and sh(unless)[0] == 0:
         return "unless: it succeeded"
-    if "onlyif" in command:
-        rc = sh(command["onlyif"])[0]
-        if rc != 0:
-            return "onlyif: exit code %d" % rc
+    rc = sh(onlyif)[0] if onlyif else 0
+    if rc != 0:
+        return "onlyif: exit code %d" % rc
     mark = once_path(command, make=False)
     if mark and os.path.exists(mark):
         return "once: it ran before"
@@ -837,7 +837,7 @@ def foreseen(command):
         return outcome("skipped", "check mode; it changes nothing")
     if changed is not None:
         return outcome("unknown", "its output tells whether it changes something")
-    if any(key in command for key in ("creates", "removes", "unless", "onlyif", "once")):
+    if any(command.get(key) for key in ("creates", "removes", "unless", "onlyif", "once")):
         return outcome("changed", "it would run")
     return outcome("unknown", "it has no guard that tells")
 
@@ -850,9 +850,19 @@ def has_changed(command, out):
     return changed != "never" and re.search(changed, text(out), re.MULTILINE) is not None
 
 
+def bad_pattern(command):
+    """Told before anything runs; None when it is fine."""
+    import re
+    try:
+        re.compile(command.get("changed") or "")
+        return None
+    except re.error as error:
+        return "changed of %s is no regular expression: %s" % (command["name"], error)
+
+
 def once_path(command, make):
     """Where it is remembered. Not in the cache: that may be emptied at any time."""
-    if "once" not in command:
+    if not command.get("once"):
         return None
     import hashlib
     folder = os.path.expanduser("~/.local/state/salar-nanostate")
@@ -924,6 +934,11 @@ class Agent:
         self.wire.send("result", body)
 
     def _shell(self, step, elapsed):
+        for command in step["commands"]:
+            problem = bad_pattern(command)
+            if problem:
+                self._result(step, kind="not-run", why=problem, cannot=True)
+                return True
         goes_on = self.current["check"] or self.current["onFailure"] == "go-on"
         failed = False
         stopped = None

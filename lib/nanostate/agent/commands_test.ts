@@ -73,6 +73,32 @@ for (const kind of ["python", "sh"] as const) {
     ]);
   });
 
+  check(
+    "takes an empty guard for none, and a pattern that is none for a step that cannot run",
+    async (host) => {
+      const empty = { creates: "", removes: "", unless: "", onlyif: "", once: "" };
+      const session = await host.start();
+      const groups = [
+        shellGroup("a", [{ run: "true", ...empty }]),
+        shellGroup("b", [{ run: `touch ${host.home}/touched` }, { run: "true", changed: "(" }], [{
+          run: "true",
+        }]),
+      ];
+      const [a, b, after] = await results(session, runOf({ groups }));
+      const [planned] = await results(session, runOf({ groups, check: true }));
+      await session.close();
+      assert.deepEqual(outcomes([a, b, after].flatMap((each) => each ?? [])), {
+        "a/0": ["changed"],
+        "b/0": ["cannot"],
+        "b/1": ["not-run"],
+      });
+      assert.ok(b?.kind === "not-run");
+      assert.match(b.why, /^changed of c1 is no regular expression: /);
+      assert.deepEqual(outcomes(planned === undefined ? [] : [planned]), { "a/0": ["unknown"] });
+      assert.deepEqual(await names(host.home, /touched/), []);
+    },
+  );
+
   check("does what is to be done once a single time, unless it failed", async (host) => {
     const commands = [{ run: "echo ran", once: "it's me" }, { run: "exit 1", once: "other" }];
     const first = await shell(host, commands);

@@ -73,10 +73,17 @@ put() { # HASH BYTES
   echo put
 }
 
+# First the sign, then the number, as a step does it the other way round: one of the two sees the other. Killed are a step
+# that has its group yet, and one that has not.
 watch() {
   (
     while read -r line; do :; done
-    [ -s "$folder/pid" ] && kill -s KILL -- "$(cat "$folder/pid")" 2>/dev/null
+    : >"$folder/closed"
+    if [ -s "$folder/pid" ]; then
+      read -r child <"$folder/pid"
+      kill -s KILL "$child"
+      kill -s KILL -- "-$child"
+    fi
     rm -rf "$folder"
     kill -s KILL 0
   ) <&3 >/dev/null 2>&1 &
@@ -91,11 +98,11 @@ go() { # PROGRAM ARGUMENT...
     over=1 rc=- spent=1
     return
   fi
-  $group "$@" >"$folder/out" 2>"$folder/err" </dev/null 3<&- &
+  /bin/sh -c 'echo $$ >"$0/pid" && [ ! -e "$0/closed" ] && exec "$@"' "$folder" $group "$@" \
+    >"$folder/out" 2>"$folder/err" </dev/null 3<&- &
   child=$!
   target=$child
   [ -n "$group" ] && target=-$child
-  echo "$target" >"$folder/pid"
   (
     trap 'kill $!; exit' TERM
     sleep $left &
@@ -112,6 +119,8 @@ go() { # PROGRAM ARGUMENT...
   wait $timer
   rm -f "$folder/pid"
   if [ -e "$folder/over" ]; then
+    # What did not listen to the first signal.
+    kill -s KILL -- $target 2>/dev/null
     rm "$folder/over"
     over=1 rc=- spent=1
   fi

@@ -10,7 +10,12 @@ export type ShellWork =
   | { kind: "cannot"; why: string };
 
 export function shellWork(run: AgentRun, step: WireStep): ShellWork {
-  if (step.kind === "shell") return { kind: "commands", commands: step.commands };
+  if (step.kind === "shell") {
+    const problem = step.commands.map(badPattern).find((each) => each !== null);
+    return problem === undefined
+      ? { kind: "commands", commands: step.commands }
+      : { kind: "cannot", why: problem };
+  }
   if (step.action === "raw") {
     return run.check ? { kind: "skipped" } : { kind: "commands", commands: [rawCommand(step)] };
   }
@@ -20,6 +25,17 @@ export function shellWork(run: AgentRun, step: WireStep): ShellWork {
     return { kind: "binary", blob: module.blob, args: JSON.stringify({ ...step.args, ...internal }) };
   }
   return { kind: "cannot", why: `there is no Python on this host, which ${step.module} needs` };
+}
+
+/** Told before anything runs. */
+function badPattern({ name, changed = "" }: WireCommand): string | null {
+  try {
+    new RegExp(changed, "m");
+    return null;
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    return `changed of ${name} is no regular expression: ${why}`;
+  }
 }
 
 function rawCommand({ args }: WireModule): WireCommand {
@@ -65,7 +81,7 @@ function workLines(run: AgentRun, step: WireStep): string[] {
 function variables({ run, creates, removes, unless, onlyif, once, ok }: WireCommand): string {
   const texts = { run, creates, removes, unless, onlyif, key: once };
   const words = Object.entries(texts).map(([name, text]) => `${name}=${quoted(text ?? "")}`);
-  return [...words, `once=${once === undefined ? "" : onceName(once)}`, `ok=${quoted((ok ?? [0]).join(" "))}`]
+  return [...words, `once=${once ? onceName(once) : ""}`, `ok=${quoted((ok ?? [0]).join(" "))}`]
     .join(" ");
 }
 

@@ -216,7 +216,7 @@ function foreseen(command: WireCommand): Pick<WireCommandResult, "outcome" | "wh
     return { outcome: "unknown", why: "its output tells whether it changes something" };
   }
   const guards = [creates, removes, unless, onlyif, once];
-  if (guards.some((guard) => guard !== undefined)) return { outcome: "changed", why: "it would run" };
+  if (guards.some((guard) => guard)) return { outcome: "changed", why: "it would run" };
   return { outcome: "unknown", why: "it has no guard that tells" };
 }
 
