@@ -1,12 +1,7 @@
 /** Questions that come up while other things are shown: one at a time, each asked once, the answer not shown. */
 import { mayAsk } from "./session.ts";
 import { printable } from "./table.ts";
-import type { World } from "./world.ts";
-
-export interface Asking {
-  /** Null where nobody can answer. The same question again has the same answer. */
-  hidden(question: string): Promise<string | null>;
-}
+import type { Asking, World } from "./world.ts";
 
 /** @param whileQuiet does work while nothing else writes to the terminal */
 export function askingOn(world: World, whileQuiet: <T>(work: () => Promise<T>) => Promise<T>): Asking {

@@ -3,7 +3,7 @@ import { messageOf, SalarError } from "../lib/errors.ts";
 import { installedLibrary } from "../lib/nanostate/modules/installed.ts";
 import { ModuleError } from "../lib/nanostate/modules/library.ts";
 import { controllerFiles } from "../lib/nanostate/run/controller_files.ts";
-import { runState } from "../lib/nanostate/run/run.ts";
+import { runState } from "../lib/nanostate/run/run_state.ts";
 import { localTransport } from "../lib/nanostate/transport/local.ts";
 import { sshTransport } from "../lib/nanostate/transport/ssh.ts";
 import { SshConfigError } from "../lib/nanostate/transport/ssh_config.ts";

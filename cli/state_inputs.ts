@@ -5,10 +5,9 @@
  */
 import { SalarError } from "../lib/errors.ts";
 import type { JsonObject } from "../lib/nanostate/json.ts";
-import type { Asking } from "./asking.ts";
 import type { Given } from "./command.ts";
 import { absolute } from "./settings.ts";
-import type { World } from "./world.ts";
+import type { Asking, World } from "./world.ts";
 
 /** All values of an option that may be given again. */
 export function listOf(given: Given, name: string): readonly string[] {

@@ -1,5 +1,4 @@
 /** What the tool touches, as values: `main.ts` gives the real ones, tests their own. */
-import type { Asking } from "./asking.ts";
 import type { FunctionsConfig } from "../functions/config.ts";
 import type { ModuleLibrary } from "../lib/nanostate/modules/library.ts";
 import type { ControllerFiles, RunState } from "../lib/nanostate/run/run.ts";
@@ -50,6 +49,12 @@ export interface Nanostates {
 export type HostWays = (
   host: { address: string; port: number | null; user: string | null },
 ) => Promise<Transport>;
+
+/** Questions to people (`asking.ts`). */
+export interface Asking {
+  /** Null where nobody can answer. The same question again has the same answer. */
+  hidden(question: string): Promise<string | null>;
+}
 
 export interface WaysOptions {
   asking: Asking;

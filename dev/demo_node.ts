@@ -107,7 +107,10 @@ export async function createDemoNode(options: DemoNodeOptions): Promise<DemoNode
         await enrolNode(own, { ...deps, token: await options.joinToken(), facts: factsOf(options) });
       }
       const source = memorySource(db, own.nowMs());
-      own.spawn("node agent", () => runNodeAgent(own, { ...deps, source, api: twinApi(self, keys) }));
+      own.spawn(
+        "node agent",
+        () => runNodeAgent(own, { ...deps, source, runner: null, api: twinApi(self, keys) }),
+      );
     },
     kill() {
       running?.abort();

@@ -12,7 +12,7 @@ import type { Disk } from "../../lib/seams.ts";
 import { findingText } from "../../lib/nanostate/lint.ts";
 import { moduleLibrary } from "../../lib/nanostate/modules/module_library.ts";
 import { controllerFiles } from "../../lib/nanostate/run/controller_files.ts";
-import { runState } from "../../lib/nanostate/run/run.ts";
+import { runState } from "../../lib/nanostate/run/run_state.ts";
 import { indexStates, type SourceFile, type StateIndex } from "../../lib/nanostate/state_index.ts";
 import { localTransport } from "../../lib/nanostate/transport/local.ts";
 import { sshTransport } from "../../lib/nanostate/transport/ssh.ts";

@@ -11,8 +11,6 @@ import type { JsonObject } from "../json.ts";
 import type { ModuleLibrary } from "../modules/library.ts";
 import type { StateIndex } from "../state_index.ts";
 import type { Transport } from "../transport/transport.ts";
-import { startAgent } from "../agent/session.ts";
-import { runHosts } from "./hosts.ts";
 import type { RunEvent, RunResult } from "./result.ts";
 import type { StoredPlan } from "./stored_plan.ts";
 
@@ -81,7 +79,5 @@ export interface RunOptions {
   onEvent?: (event: RunEvent) => void;
 }
 
+/** @throws {RangeError} bounds or targets that make no run; what goes wrong on a host is in its result only */
 export type RunState = (options: RunOptions) => Promise<RunResult>;
-
-/** @throws {RangeError} bounds or targets that make no run; what goes wrong on a host is in its result */
-export const runState: RunState = (options) => runHosts(startAgent, options);
