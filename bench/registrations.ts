@@ -168,7 +168,16 @@ async function joinTokensFor(rig: BenchHost, count: number, nowMs: number): Prom
   await rig.store.write(rig.scope, (tx) => {
     for (const { id, secretHash } of minted) {
       const limits = { uses: TURN_AGENTS / count, expiresAtMs: nowMs + 3_600_000, machineId: null };
-      joinTokens.put(tx, { v: 1, id, secretHash, kind: "system", zone: ZONE, maker: "bench", run: null, ...limits }, id);
+      joinTokens.put(tx, {
+        v: 1,
+        id,
+        secretHash,
+        kind: "system",
+        zone: ZONE,
+        maker: "bench",
+        run: null,
+        ...limits,
+      }, id);
     }
     return Promise.resolve();
   });
