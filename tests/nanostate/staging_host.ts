@@ -52,12 +52,7 @@ export async function startUyuniHost(): Promise<UyuniHost> {
   const [host] = hosts.list;
   if (host === undefined) throw new Error("Assertion failed: one host was asked for");
   await host.exec(await prepareLine(), { limitMs: PREPARE_MS_MAX });
-  const target = await targetOf(hosts, host);
-  const modules = await ansibleModules();
-  const names = [...Deno.readDirSync(STATES)].filter(({ isFile }) => isFile).map(({ name }) => name).sort();
-  const index = indexStates(
-    names.map((name) => ({ path: STATES + name, bytes: Deno.readFileSync(STATES + name) })),
-  );
+  const states = await shippedStates(hosts);
 
   const sql = async (text: string) =>
     (await host.exec(
@@ -69,28 +64,12 @@ export async function startUyuniHost(): Promise<UyuniHost> {
     hosts,
     host,
     sql,
-    async apply(state, { params = {}, secrets = {}, mode = "apply" } = {}) {
-      const values = new Map(
-        Object.entries({ ...SECRETS, ...secrets }).map((
-          [name, value],
-        ) => [name, () => Promise.resolve(value)]),
-      );
-      const result = await runHosts(startAgent, {
-        index,
-        id: state,
-        targets: [target],
-        mode,
+    apply: (state, { params = {}, secrets = {}, mode = "apply" } = {}) =>
+      states.apply(host, state, {
         params: { ...PARAMS, ...params },
-        secrets: values,
-        modules,
-        files: controllerFiles(),
-        onFailure: "end-group",
-        signal: new AbortController().signal,
-      });
-      const [found] = result.hosts;
-      if (found === undefined) throw new Error("Assertion failed: there is a result for each host");
-      return found;
-    },
+        secrets: { ...SECRETS, ...secrets },
+        mode,
+      }),
     addSystem: async (name) =>
       void await sql(`
         insert into rhnServer (id, org_id, digital_server_id, machine_id, server_arch_id, os, release, name, secret)
@@ -107,6 +86,40 @@ export async function startUyuniHost(): Promise<UyuniHost> {
         runuser -u postgres -- pg_dump --no-publications -d susemanager | grep -v '^.restrict\\|^.unrestrict'`))
         .stdout,
     [Symbol.asyncDispose]: () => made.disposeAsync(),
+  };
+}
+
+/** The states that ship, from states/, run as `salar state apply` runs them. */
+export interface ShippedStates {
+  apply(host: Host, state: string, options?: ApplyOptions): Promise<HostResult>;
+}
+
+export async function shippedStates(hosts: Hosts): Promise<ShippedStates> {
+  const modules = await ansibleModules();
+  const names = [...Deno.readDirSync(STATES)].filter(({ isFile }) => isFile).map(({ name }) => name).sort();
+  const index = indexStates(
+    names.map((name) => ({ path: STATES + name, bytes: Deno.readFileSync(STATES + name) })),
+  );
+  return {
+    async apply(host, state, { params = {}, secrets = {}, mode = "apply" } = {}) {
+      const result = await runHosts(startAgent, {
+        index,
+        id: state,
+        targets: [await targetOf(hosts, host)],
+        mode,
+        params,
+        secrets: new Map(
+          Object.entries(secrets).map(([name, value]) => [name, () => Promise.resolve(value)]),
+        ),
+        modules,
+        files: controllerFiles(),
+        onFailure: "end-group",
+        signal: new AbortController().signal,
+      });
+      const [found] = result.hosts;
+      if (found === undefined) throw new Error("Assertion failed: there is a result for each host");
+      return found;
+    },
   };
 }
 
