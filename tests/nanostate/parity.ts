@@ -6,7 +6,7 @@
  * P2. What cannot be equal is taken out by name, each with its reason, on both sides.
  */
 import { startAgent } from "../../lib/nanostate/agent/session.ts";
-import type { Json, JsonObject } from "../../lib/nanostate/json.ts";
+import { isObject, type Json, type JsonObject } from "../../lib/nanostate/json.ts";
 import { moduleLibrary } from "../../lib/nanostate/modules/module_library.ts";
 import { tidied } from "../../lib/nanostate/modules/tidy.ts";
 import { controllerFiles } from "../../lib/nanostate/run/controller_files.ts";
@@ -17,14 +17,11 @@ import type { Transport } from "../../lib/nanostate/transport/transport.ts";
 import { type Ansible, type AnsibleVersion, ensureAnsible } from "../parts/ansible.ts";
 import { run } from "../parts/command.ts";
 import { type Host, type Hosts, startHosts } from "../parts/hosts.ts";
-import { CASES, FILES, type ParityCase } from "./parity_cases.ts";
-
-export const MODES = ["check", "fresh", "again"] as const;
-export type Mode = typeof MODES[number];
+import { CASES, type Differing, FILES, type Mode, MODES, type ParityCase } from "./parity_cases.ts";
 
 export type Side = "ansible" | "salar";
-/** Of all cases of a version, in their order. */
-export type Answers = Record<Mode, JsonObject[]>;
+/** Of all cases of a version, in their order; null in a mode that a case does not run in. */
+export type Answers = Record<Mode, (JsonObject | null)[]>;
 
 const PREPARE_MS_MAX = 60_000;
 const RUN_MS_MAX = 10 * 60_000;
@@ -50,7 +47,7 @@ export async function answersOf(side: Side, version: AnsibleVersion): Promise<An
     const answers = side === "ansible"
       ? await byAnsible(ansible, await inventoryOf(host, hosts, folder), cases, folder)
       : await bySalar(ansible, host, cases);
-    return byMode((_, mode) => answers[mode].map((each) => comparable(each, files)));
+    return byMode((mode) => answers[mode].map((each) => each && comparable(each, files)));
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
@@ -81,7 +78,7 @@ async function byAnsible(
   folder: string,
 ): Promise<Answers> {
   const order = MODES.flatMap((mode) =>
-    cases.map(({ module, args }) => ({ module, args, check: mode === "check" }))
+    runIn(mode, cases).map(({ module, args }) => ({ module, args, check: mode === "check" }))
   );
   const wanted = `${folder}/wanted`;
   await Deno.writeTextFile(wanted, JSON.stringify({ arguments: argv, cases: order }));
@@ -92,9 +89,9 @@ async function byAnsible(
   });
   const lines = stdout.trimEnd().split("\n").map((each): JsonObject => tidied(JSON.parse(each)));
   if (lines.length !== order.length) {
-    throw new RangeError(`Ansible answered ${lines.length} of ${order.length} cases`);
+    throw new RangeError(`Ansible answered ${lines.length} of ${order.length}`);
   }
-  return byMode((n) => lines.slice(n * cases.length, (n + 1) * cases.length));
+  return byMode((mode) => placed(cases, mode, lines.splice(0, runIn(mode, cases).length)));
 }
 
 /** As one state with a step for each case, run as any other. */
@@ -103,11 +100,13 @@ async function bySalar(
   host: Host,
   cases: readonly ParityCase[],
 ): Promise<Answers> {
-  const steps = cases.map(({ module, args }) => `    - ${JSON.stringify({ [module]: args })}\n`).join("");
-  const state = new TextEncoder().encode(`id: parity\nstate:\n  all:\n${steps}`);
   const modules = moduleLibrary({ roots: [], collections: [], ansible });
-  const answers: JsonObject[][] = [];
+  const answers = new Map<Mode, JsonObject[]>();
   for (const mode of MODES) {
+    const steps = runIn(mode, cases).map(({ module, args }) =>
+      `    - ${JSON.stringify({ [module]: args })}\n`
+    );
+    const state = new TextEncoder().encode(`id: parity\nstate:\n  all:\n${steps.join("")}`);
     const { hosts: [result] } = await runHosts(startAgent, {
       index: indexStates([{ path: "/parity.st", bytes: state }]),
       id: "parity",
@@ -124,11 +123,26 @@ async function bySalar(
       throw new RangeError(`Salar's run ended: ${result?.message}`);
     }
     const responses = result.groups.flatMap(({ steps }) => steps.flatMap(({ responses }) => responses));
-    answers.push(
+    answers.set(
+      mode,
       responses.map(({ json, message }) => json ?? { failed: true, changed: false, msg: message }),
     );
   }
-  return byMode((n) => answers[n] ?? []);
+  return byMode((mode) => placed(cases, mode, answers.get(mode) ?? []));
+}
+
+function runIn(mode: Mode, cases: readonly ParityCase[]): ParityCase[] {
+  return cases.filter(({ modes = MODES }) => modes.includes(mode));
+}
+
+/** Answers of the cases that ran, by the numbers of all. */
+function placed(
+  cases: readonly ParityCase[],
+  mode: Mode,
+  answers: readonly JsonObject[],
+): (JsonObject | null)[] {
+  const ran = runIn(mode, cases);
+  return cases.map((each) => answers[ran.indexOf(each)] ?? null);
 }
 
 /** A shell in the host's namespaces; the way there is not what is compared. */
@@ -157,8 +171,8 @@ async function makeFiles(path: string): Promise<string> {
   return path;
 }
 
-function byMode<T>(of: (n: number, mode: Mode) => T): Record<Mode, T> {
-  return { check: of(0, "check"), fresh: of(1, "fresh"), again: of(2, "again") };
+function byMode<T>(of: (mode: Mode) => T): Record<Mode, T> {
+  return { check: of("check"), fresh: of("fresh"), again: of("again") };
 }
 
 /** P2. Keys that are taken out wherever they stand. */
@@ -208,12 +222,29 @@ export interface Difference {
   salar: Json | undefined;
 }
 
-/** What differs for one case, in any mode. @param n its number */
-export function differencesOf(n: number, ansible: Answers, salar: Answers): Difference[] {
+/** What differs for one case, in any mode, besides some keys. @param n its number */
+export function differencesOf(
+  n: number,
+  ansible: Answers,
+  salar: Answers,
+  passed: readonly Differing[],
+): Difference[] {
+  const without = new Set(passed.map(({ key }) => key));
   return MODES.flatMap((mode) => {
-    const [theirs, ours] = [ansible[mode][n] ?? {}, salar[mode][n] ?? {}];
+    const theirs = leftOut(ansible[mode][n] ?? {}, without);
+    const ours = leftOut(salar[mode][n] ?? {}, without);
     const keys = [...new Set([...Object.keys(theirs), ...Object.keys(ours)])].sort();
     return keys.filter((key) => JSON.stringify(theirs[key]) !== JSON.stringify(ours[key]))
       .map((key) => ({ key, mode, ansible: theirs[key], salar: ours[key] }));
   });
+}
+
+/** A result without some keys, at any depth. */
+function leftOut(result: JsonObject, keys: ReadonlySet<string>): JsonObject {
+  const walk = (value: Json): Json => {
+    if (Array.isArray(value)) return value.map(walk);
+    return isObject(value) ? leftOut(value as JsonObject, keys) : value;
+  };
+  const kept = Object.entries(result).filter(([key]) => !keys.has(key));
+  return Object.fromEntries(kept.map(([key, each]): [string, Json] => [key, walk(each)]));
 }

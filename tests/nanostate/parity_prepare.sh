@@ -1,7 +1,7 @@
 # What the cases of parity_cases.ts find on a host: files, a package to install, a repository, a web server. Every host the same.
 set -eu
 umask 022
-mkdir -p /p/tree/sub /p/frag /p/repo /p/www /p/wheel /p/unpack /p/unpack2
+mkdir -p /p/tree/sub /p/frag /p/repo /p/www /p/wheel /p/unpack /p/unpack2 /p/unpack3 /p/gone/below /etc/yum.repos.d
 ip link set lo up
 
 for name in block line replace copied linked; do printf 'alpha\nbeta\ngamma\n' >/p/$name; done
@@ -53,7 +53,33 @@ PYTHON
 
 printf 'served\n' >/p/www/page
 touch -d '2020-01-02 03:04:05 UTC' /p/www/page
-printf '%s\n' '#!/bin/sh' 'case $1 in status) test -e /run/demo;; start) touch /run/demo;; stop) rm -f /run/demo;; esac' >/etc/init.d/demo
-chmod 755 /etc/init.d/demo
+for name in one two three; do
+  cat >"/etc/init.d/$name" <<SCRIPT
+#!/bin/sh
+case \$1 in
+status) test -e /run/$name ;;
+start) touch /run/$name ;;
+stop) rm -f /run/$name ;;
+esac
+SCRIPT
+  chmod 755 "/etc/init.d/$name"
+done
+touch /run/two
+# As much of systemctl as the module asks.
+cat >/usr/local/bin/systemctl <<'SCRIPT'
+#!/bin/sh
+case $1 in
+show)
+  state=inactive
+  test -e "/run/unit-$2" && state=active
+  printf 'Id=%s\nLoadState=loaded\nActiveState=%s\nUnitFileState=enabled\n' "$2" "$state"
+  ;;
+is-enabled) echo enabled ;;
+start) touch "/run/unit-$2" ;;
+stop) rm -f "/run/unit-$2" ;;
+esac
+SCRIPT
+chmod 755 /usr/local/bin/systemctl
+printf '#Ansible: old\n* * * * * true\n' | crontab -
 tar -C /p/tree -czf /p/tree.tgz .
 setsid python3 -m http.server --bind 127.0.0.1 --directory /p/www 8123 </dev/null >/dev/null 2>&1 &
