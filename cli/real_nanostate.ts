@@ -1,4 +1,5 @@
 /** What nanostates are run with on real hosts: SSH or this machine, an installed Ansible's files, the real agent. */
+import { userInfo } from "node:os";
 import { messageOf, SalarError } from "../lib/errors.ts";
 import { installedLibrary } from "../lib/nanostate/modules/installed.ts";
 import { ModuleError } from "../lib/nanostate/modules/library.ts";
@@ -29,7 +30,7 @@ export function realNanostates(env: Readonly<Record<string, string>>): Nanostate
         if (address === "local") return localTransport();
         try {
           const host = await resolveHost(address, {
-            environment: env,
+            environment: { ...account(), ...env },
             overrides: {
               ...(port === null ? {} : { port }),
               ...(user === null ? {} : { user }),
@@ -51,6 +52,12 @@ export function realNanostates(env: Readonly<Record<string, string>>): Nanostate
     files: controllerFiles(),
     run: runState,
   };
+}
+
+/** As OpenSSH asks the system, where the environment is bare: in a container, from cron. */
+function account(): { HOME: string; USER: string } {
+  const { homedir, username } = userInfo();
+  return { HOME: homedir, USER: username };
 }
 
 function trustedText({ host, type, fingerprint, file }: TrustedKey): string {

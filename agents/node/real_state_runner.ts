@@ -6,6 +6,7 @@
  * N3. Secrets are files of one folder, by their names; their values go to the machine and nowhere else.
  * N4. A host's key must be in the agent's own known_hosts; there is no password on this way, and no key but the configured.
  */
+import { dirname } from "node:path";
 import { progressCounter, runEnd } from "../../lib/cluster/nanostate_runs.ts";
 import { RUN_MS_MAX } from "../../lib/limits.ts";
 import type { Disk } from "../../lib/seams.ts";
@@ -44,6 +45,7 @@ const JOIN_TOKEN = "join_token";
 
 export function nanostateRunner(options: NanostateOptions): StateRunner {
   const { disk, statesFolders, secretsFolder, ansibleFolder, ssh } = options;
+  const collections = ansibleFolder === null ? [] : [dirname(ansibleFolder)]; // an `ansible` brings them beside it
 
   async function secretsOf(joinToken: string | null): Promise<Map<string, () => Promise<string>>> {
     const secrets = new Map<string, () => Promise<string>>();
@@ -77,7 +79,7 @@ export function nanostateRunner(options: NanostateOptions): StateRunner {
         mode: check ? "check" : "apply",
         params,
         secrets: await secretsOf(joinToken),
-        modules: moduleLibrary({ roots: statesFolders, collections: [], ansible: ansibleFolder }),
+        modules: moduleLibrary({ roots: statesFolders, collections, ansible: ansibleFolder }),
         files: controllerFiles(),
         onFailure: "end-run",
         limits: { runMs: RUN_MS_MAX }, // the scope ends by the order's deadline, which is sooner

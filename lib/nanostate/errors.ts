@@ -65,7 +65,7 @@ export class NanostateError extends Error {
 /** A finding of a parser or of lint; only errors keep a state from being compiled. */
 export interface Finding {
   severity: "error" | "warning";
-  code: NanostateCode | "old-suffix" | "ignored-key" | "unknown-folder" | "shadowed-id";
+  code: NanostateCode | "old-suffix" | "ignored-key" | "unknown-folder" | "shadowed-id" | "unread-expression";
   place: Place;
   reason: string;
 }

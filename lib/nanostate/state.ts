@@ -18,6 +18,9 @@ import {
 import { moduleName } from "./module_name.ts";
 import { readYaml, type YamlEntry, type YamlMap, type YamlNode } from "./yaml.ts";
 
+/** What somebody has surely meant as one. */
+const LIKE_EXPRESSION = /(?<!\\)\{[^{}]*\b(?:fact|param|secret)\(/;
+
 export interface StateFile {
   path: string;
   /** Null when the file has none that can be used. */
@@ -356,14 +359,24 @@ class StateReader {
   }
 
   #text(text: string, place: Place): TextParts {
-    if (!this.#hasExpressions) return [text];
+    let parts: TextParts = [text];
     try {
-      return readText(text, place);
+      if (this.#hasExpressions) parts = readText(text, place);
     } catch (error) {
       if (!(error instanceof ExpressionError)) throw error;
       this.#report("bad-value", place, error.message);
-      return [text];
     }
+    const unread = parts.reduce<string>(
+      (rest, part) => typeof part === "string" ? rest : rest.replace(`{${part.text}}`, ""),
+      text,
+    );
+    if (LIKE_EXPRESSION.test(unread)) {
+      const reason = this.#hasExpressions
+        ? "this stays as it is: an expression is `{call(args)}`, and texts are joined outside the braces"
+        : "this stays as it is: expressions are read in states with `import:`; `import: []` is enough";
+      this.findings.push({ severity: "warning", code: "unread-expression", place, reason });
+    }
+    return parts;
   }
 }
 

@@ -32,14 +32,6 @@ hashed() { # FILE HASH
   [ -f "$1" ] && [ ! -h "$1" ] && [ "$(sha256sum <"$1")" = "$2  -" ]
 }
 
-# Its result tells, not its exit code; without a result it did.
-module_failed() {
-  [ $over = 0 ] && grep -q '^ *{' "$folder/out" || return 0
-  if grep -q '"failed":' "$folder/out"; then grep -q '"failed": *true' "$folder/out"; else
-    grep -q '"rc": *-\{0,1\}[1-9]' "$folder/out"
-  fi
-}
-
 find_module() { # HASH: path
   for path in "$cache/$1" "$folder/$1"; do
     if [ -n "$cache" ]; then hashed "$path" "$1" && return; else [ -f "$path" ] && return; fi
@@ -265,7 +257,7 @@ while read -r verb one two <&3; do
     has) if find_module "$one"; then echo yes; else echo no; fi ;;
     put) put "$one" "$two" ;;
     run)
-      script=$(dd bs=1 count="$one" 2>/dev/null <&3)
+      script=$(receive "$one")
       [ -n "$folder" ] || place
       stopped= fine=
       watch
