@@ -198,8 +198,11 @@ const PLACES: readonly [RegExp, string][] = [
   [/\.\d+\.\d{4}-\d\d-\d\d@\d\d:\d\d:\d\d~/g, ".BACKUP~"],
 ];
 
+/** P2. Lists that a module makes of a set, so their order is by chance. */
+const UNORDERED = "diff";
+
 function comparable(result: JsonObject, files: string): JsonObject {
-  const walk = (value: Json): Json => {
+  const walk = (value: Json, key = ""): Json => {
     if (typeof value === "string") {
       return PLACES.reduce(
         (text, [place, word]) => text.replace(place, word),
@@ -207,9 +210,12 @@ function comparable(result: JsonObject, files: string): JsonObject {
       );
     }
     if (value === null || typeof value !== "object") return value;
-    if (Array.isArray(value)) return value.map(walk);
+    if (Array.isArray(value)) {
+      const items = value.map((each) => walk(each));
+      return key === UNORDERED ? items.sort((a, b) => JSON.stringify(a) < JSON.stringify(b) ? -1 : 1) : items;
+    }
     const kept = Object.entries(value).filter(([key]) => !Object.hasOwn(VOLATILE, key));
-    return Object.fromEntries(kept.map(([key, each]): [string, Json] => [key, walk(each)]).sort());
+    return Object.fromEntries(kept.map(([key, each]): [string, Json] => [key, walk(each, key)]).sort());
   };
   const { skipped, ...rest } = result;
   return walk(skipped === true ? result : rest) as JsonObject; // a callback gets it in any case

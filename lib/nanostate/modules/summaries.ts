@@ -19,9 +19,18 @@ export function deprecation(value: Json): Json {
   const event = eventOf(value);
   if (event === null) return value;
   const { date = null, version = null, deprecator = null } = value as JsonObject;
-  const by = isObject(deprecator) ? deprecator["resolved_name"] : null;
-  const collection_name = typeof by === "string" ? by.split(".").slice(0, 2).join(".") : null;
-  return { msg: briefText(event), collection_name, ...date === null ? { version } : { date } };
+  const { resolved_name = null, type = null } = isObject(deprecator) ? deprecator as JsonObject : {};
+  const collection_name = typeof resolved_name === "string"
+    ? resolved_name.split(".").slice(0, 2).join(".")
+    : null;
+  return {
+    msg: briefText(event),
+    collection_name,
+    deprecator: deprecator === null
+      ? null
+      : { resolved_name, type: isObject(type) ? type["value"] ?? null : type },
+    ...date === null ? { version } : { date },
+  };
 }
 
 /** The message of a module that says nothing of its failure but an exception; null when it does, or gives none. */

@@ -19,9 +19,17 @@ Deno.test("summaryText() and deprecation() leave what older modules give", () =>
 });
 
 Deno.test("deprecation() names the collection, and the version or the date", () => {
-  const deprecator = { __ansible_type: "PluginInfo", resolved_name: "ansible.builtin.apt" };
+  const deprecator = {
+    __ansible_type: "PluginInfo",
+    resolved_name: "ansible.builtin.apt",
+    type: { value: "module" },
+  };
   const summary = { __ansible_type: "DeprecationSummary", event: event("old"), deprecator };
-  const known = { msg: "old", collection_name: "ansible.builtin" };
+  const known = {
+    msg: "old",
+    collection_name: "ansible.builtin",
+    deprecator: { resolved_name: "ansible.builtin.apt", type: "module" },
+  };
   assert.deepEqual(deprecation({ ...summary, version: "2.22" }), { ...known, version: "2.22" });
   assert.deepEqual(deprecation({ ...summary, date: "2030-01-01" }), { ...known, date: "2030-01-01" });
 });
