@@ -34,11 +34,14 @@ sed -i -E 's/^(root|ann|bob):[^:]*:/\\1:*:/' etc/shadow
 printf 'ann ALL=(ALL:ALL) ALL\\nbob ALL=(ALL:ALL) NOPASSWD: ALL\\n' >etc/sudoers.d/people
 chmod 440 etc/sudoers.d/people`;
 
+/** What this machine makes hosts with, and asks in their network. */
+const PROGRAMS = ["mmdebstrap", "ip", "tc", "ssh-keygen", "openssl", "nsenter", "curl"];
+
 /** The folder of a base; the first time it takes about half a minute. Needs root. */
 export async function ensureHostBase(base: HostBase): Promise<{ folder: string }> {
   await ensureDebian({
-    packages: ["mmdebstrap", "iproute2", "openssh-client", "openssl", "util-linux"],
-    present: async () => await which("mmdebstrap") !== null && await which("openssl") !== null,
+    packages: ["mmdebstrap", "iproute2", "openssh-client", "openssl", "util-linux", "curl"],
+    present: async () => (await Promise.all(PROGRAMS.map(which))).every((path) => path !== null),
   });
   const packages = PACKAGES[base].join(",");
   const version = createHash("sha256").update(`${SUITE} ${packages} ${SETUP}`).digest("hex").slice(0, 16);
