@@ -41,7 +41,8 @@ const PROGRAMS = ["mmdebstrap", "ip", "tc", "ssh-keygen", "openssl", "nsenter", 
 export async function ensureHostBase(base: HostBase): Promise<{ folder: string }> {
   await ensureDebian({
     packages: ["mmdebstrap", "iproute2", "openssh-client", "openssl", "util-linux", "curl"],
-    present: async () => (await Promise.all(PROGRAMS.map(which))).every((path) => path !== null),
+    present: async () =>
+      (await Promise.all(PROGRAMS.map((name) => which(name)))).every((path) => path !== null),
   });
   const packages = PACKAGES[base].join(",");
   const version = createHash("sha256").update(`${SUITE} ${packages} ${SETUP}`).digest("hex").slice(0, 16);
