@@ -97,6 +97,11 @@ Deno.test("salar stages a used server, accepts it, and has its agent run a state
     return items.find(({ name }) => name === NAME);
   };
 
+  const rehearsed = await stage("--dry-run");
+  assert.equal(rehearsed.code, 1, rehearsed.stderr);
+  assert.match(rehearsed.stderr, /failed +staging\/\d+ +shell systems .*\n.*\n.*1 systems are registered here/);
+  assert.match(rehearsed.stderr, /Nothing is changed, and nothing has begun/);
+
   const refused = await stage();
   assert.equal(refused.code, 1, refused.stderr);
   assert.match(refused.stderr, /is failed: .*systems are registered here; .* give the parameter wipe=yes/);

@@ -781,7 +781,7 @@ class Commands:
     def __init__(self, processes):
         self.processes = processes
 
-    def run(self, command, run, deadline):
+    def run(self, command, run, deadline, is_open):
         """What came of it, see outcome()."""
         env = dict(os.environ, **run["environment"])
 
@@ -791,10 +791,10 @@ class Commands:
         why = guard(command, sh)
         if why:
             return outcome("skipped", why)
-        if run["check"]:
+        if run["check"] and (is_open or command.get("changed") != "never"):
             return foreseen(command)
         try:
-            mark = once_path(command, make=True)
+            mark = once_path(command, make=True) if not run["check"] else None
         except OSError as error:
             return outcome("failed", "cannot remember that it ran: %s: %s" % (error.filename, error.strerror))
         rc, out, err = sh(command["run"])
@@ -834,7 +834,7 @@ def foreseen(command):
     """In check mode, with guards that let it run."""
     changed = command.get("changed")
     if changed == "never":
-        return outcome("skipped", "check mode; it changes nothing")
+        return outcome("skipped", "check mode; it would see what is above it done")
     if changed is not None:
         return outcome("unknown", "its output tells whether it changes something")
     if any(command.get(key) for key in ("creates", "removes", "unless", "onlyif", "once")):
@@ -883,6 +883,8 @@ class Agent:
         self.actions_source = actions
         self.actions = None
         self.current = None
+        # In check mode: something would have changed by now.
+        self.open = False
         self.deadline = 0
 
     def serve(self):
@@ -900,6 +902,7 @@ class Agent:
 
     def _run(self, run):
         rule = "go-on" if run["check"] else run["onFailure"]
+        self.open = run.get("open", False)
         failed = None
         fine = set()
         for group in run["groups"]:
@@ -947,6 +950,7 @@ class Agent:
                 result = outcome("not-run", stopped)
             else:
                 result = self._command(command)
+            self.open = self.open or result["outcome"] in ("changed", "unknown")
             if result["outcome"] == "failed":
                 failed = True
                 if result["timedOut"]:
@@ -960,7 +964,7 @@ class Agent:
 
     def _command(self, command):
         try:
-            return self.commands.run(command, self.current, self.deadline)
+            return self.commands.run(command, self.current, self.deadline, self.open)
         except OutOfTime:
             return outcome("failed", self._too_long(), timed_out=True)
         except (OSError, ValueError) as error:
@@ -987,6 +991,7 @@ class Agent:
             result = failure("%s: %s" % (type(error).__name__, error), exception=traceback.format_exc())
         finally:
             context.close()
+        self.open = self.open or True in (result.get("changed"), result.get("skipped"))
         self._result(step, kind="module", ms=elapsed(), result=result, stderr=context.stderr, timedOut=timed_out)
         return result["failed"] is True if "failed" in result else result.get("rc", 0) not in (0, None)
 

@@ -131,6 +131,27 @@ for (const kind of ["python", "sh"] as const) {
     assert.deepEqual(await names(host.home, /touched|local/), []);
   });
 
+  check("looks in check mode, until something above would change", async (host) => {
+    const session = await host.start();
+    const sees = { run: "echo seen", changed: "never" };
+    const fails = { run: "exit 3", changed: "never" };
+    const change = { run: `touch ${host.home}/touched`, creates: "/nowhere" };
+    const run = runOf({
+      check: true,
+      groups: [shellGroup("g", [sees, fails], [sees, change, fails]), shellGroup("h", [sees, fails])],
+    });
+    const found = await results(session, run);
+    const later = await results(session, { ...run, open: true, groups: [shellGroup("g", [sees])] });
+    await session.close();
+    assert.deepEqual(outcomes(found), {
+      "g/0": ["ok", "failed"],
+      "g/1": ["ok", "changed", "skipped"],
+      "h/0": ["skipped", "skipped"],
+    });
+    assert.deepEqual(outcomes(later), { "g/0": ["skipped"] });
+    assert.deepEqual(await names(host.home, /touched/), []);
+  });
+
   check("ends a group, the run or nothing after a failure", async (host) => {
     const groups = [
       shellGroup("a", [{ run: "false" }, { run: "true" }], [{ run: "true" }]),

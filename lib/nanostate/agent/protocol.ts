@@ -21,6 +21,8 @@ export type Hash = string;
 export interface AgentRun {
   groups: readonly { steps: readonly WireStep[] }[];
   check: boolean;
+  /** In check mode: something before this run would change, so a look would see what is there no more by then. */
+  open?: boolean;
   diff: boolean;
   /** After a failed step: the rest of its group, or of the run, is not run; or all goes on. Check mode always goes on. */
   onFailure: "end-group" | "end-run" | "go-on";
@@ -64,7 +66,10 @@ export interface WireShell extends WireStepBase {
   kind: "shell";
   commands: readonly WireCommand[];
 }
-/** Lines for `/bin/sh -c`. Guards in this order: creates, removes, unless, onlyif, once. */
+/**
+ * Lines for `/bin/sh -c`. Guards in this order: creates, removes, unless, onlyif, once. In check mode one that never changes
+ * anything is run as long as nothing above it would change.
+ */
 export interface WireCommand {
   name: string;
   run: string;

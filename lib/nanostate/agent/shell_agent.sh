@@ -7,7 +7,7 @@
 # Q2. Nothing that a step starts has the channel: its input is empty, its output goes to files of a folder for this agent alone.
 umask 077
 exec 3<&0
-folder= cache= group= failed= stopped= rule= check=
+folder= cache= group= failed= stopped= rule= check= open=
 command -v setsid >/dev/null 2>&1 && group=setsid
 command -v sha256sum >/dev/null 2>&1 && cache=$HOME/.cache/salar-nanostate
 
@@ -198,7 +198,7 @@ guarded() {
   why=
 }
 
-# Uses run, creates, removes, unless, onlyif, once, key, ok.
+# Uses run, creates, removes, unless, onlyif, once, key, ok, looks.
 command_() {
   if [ -n "$spent" ]; then echo spent; return; fi
   if [ -n "$failed" ]; then echo not-run; return; fi
@@ -210,7 +210,12 @@ command_() {
     return
   fi
   if [ -n "$why" ]; then echo "skipped $why"; return; fi
-  if [ -n "$check" ]; then echo would; return; fi
+  if [ -n "$check" ] && { [ -n "$open" ] || [ -z "$looks" ]; }; then
+    [ -n "$looks" ] || open=1
+    echo would
+    return
+  fi
+  [ -z "$check" ] || once=
   if [ -n "$once" ] && ! private "$HOME/.local/state/salar-nanostate"; then
     failing
     echo forgetful
@@ -243,6 +248,7 @@ module() { # HASH ARGUMENTS
   go "$path" "$folder/args"
   rm -f "$folder/args"
   if module_failed; then failing; fi
+  ! grep -Eq '"(changed|skipped)": *true' "$folder/out" || open=1
   tell ran
 }
 

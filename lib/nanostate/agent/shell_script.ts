@@ -48,7 +48,8 @@ function rawCommand({ args }: WireModule): WireCommand {
 }
 
 export function shellScript(run: AgentRun): string {
-  const lines = [`check=${run.check ? 1 : ""} rule=${run.check ? "go-on" : run.onFailure}`];
+  const rule = run.check ? "go-on" : run.onFailure;
+  const lines = [`check=${run.check ? 1 : ""} open=${run.open ? 1 : ""} rule=${rule}`];
   for (const [name, value] of Object.entries(run.environment)) lines.push(exported(name, value));
   const seconds = Math.ceil(run.stepMs / 1000);
   const numbers = new Map(run.groups.flatMap(({ steps }) => steps).map(({ id }, n) => [id, n]));
@@ -72,17 +73,22 @@ function workLines(run: AgentRun, step: WireStep): string[] {
     case "binary":
       return [`module ${work.blob} ${quoted(work.args)}`];
     case "skipped":
-      return [];
+      return ["open=1"];
     case "cannot":
       return ["cannot"];
   }
 }
 
-function variables({ run, creates, removes, unless, onlyif, once, ok }: WireCommand): string {
+function variables({ run, creates, removes, unless, onlyif, once, ok, changed }: WireCommand): string {
   const texts = { run, creates, removes, unless, onlyif, key: once };
   const words = Object.entries(texts).map(([name, text]) => `${name}=${quoted(text ?? "")}`);
-  return [...words, `once=${once ? onceName(once) : ""}`, `ok=${quoted((ok ?? [0]).join(" "))}`]
-    .join(" ");
+  const looks = changed === "never" ? "1" : "";
+  return [
+    ...words,
+    `once=${once ? onceName(once) : ""}`,
+    `ok=${quoted((ok ?? [0]).join(" "))}`,
+    `looks=${looks}`,
+  ].join(" ");
 }
 
 /** As `once_path` of agent.py, so that a host that gets a Python still remembers. */

@@ -211,7 +211,9 @@ function skipReason(command: WireCommand, guard = "", rc = ""): string {
 /** As `foreseen` of agent.py: in check mode, with guards that let it run. */
 function foreseen(command: WireCommand): Pick<WireCommandResult, "outcome" | "why"> {
   const { changed, creates, removes, unless, onlyif, once } = command;
-  if (changed === "never") return { outcome: "skipped", why: "check mode; it changes nothing" };
+  if (changed === "never") {
+    return { outcome: "skipped", why: "check mode; it would see what is above it done" };
+  }
   if (changed !== undefined) {
     return { outcome: "unknown", why: "its output tells whether it changes something" };
   }

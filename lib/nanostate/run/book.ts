@@ -77,6 +77,11 @@ export class Book {
     return this.#runEnded === null && !this.#ended.has(group);
   }
 
+  /** Something so far would change, or is unknown. */
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
   begin(id: string): void {
     this.#begun.add(id);
   }

@@ -159,7 +159,7 @@ class HostRun {
     const groups = book.sendable(steps);
     if (groups.length === 0) return;
     const { modules, ansible } = bundle;
-    const run: AgentRun = { ...this.#basics(check), groups, modules, ansible };
+    const run: AgentRun = { ...this.#basics(check), open: book.isOpen, groups, modules, ansible };
     const session = await this.#connection.session();
     const fetches = new Fetches(this.shared.options.files, this.target.name, steps);
     const { preparation, emit } = this.shared;
