@@ -99,7 +99,10 @@ Deno.test("salar stages a used server, accepts it, and has its agent run a state
 
   const rehearsed = await stage("--dry-run");
   assert.equal(rehearsed.code, 1, rehearsed.stderr);
-  assert.match(rehearsed.stderr, /failed +staging\/\d+ +shell systems .*\n.*\n.*1 systems are registered here/);
+  assert.match(
+    rehearsed.stderr,
+    /failed +staging\/\d+ +shell systems .*\n.*\n.*1 systems are registered here/,
+  );
   assert.match(rehearsed.stderr, /Nothing is changed, and nothing has begun/);
 
   const refused = await stage();
