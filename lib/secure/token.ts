@@ -21,7 +21,7 @@ const SECRET_BYTES = 32;
 export const TOKEN_RANDOM_BYTES = ID_BYTES + SECRET_BYTES;
 
 export interface MintedToken {
-  /** 16 base64url characters; may be stored, shown and logged. */
+  /** 16 base64url characters, the first a letter; may be stored, shown and logged. */
   id: string;
   /** What to store: SHA-256 of the secret, in hex. */
   secretHash: string;
@@ -59,7 +59,9 @@ function mint(version: string, random: Uint8Array, tail: string): MintedToken {
       `Cannot mint token: got ${random.length} random bytes, give ${TOKEN_RANDOM_BYTES}`,
     );
   }
-  const id = toBase64url(random.subarray(0, ID_BYTES));
+  const [first = 0, ...others] = random.subarray(0, ID_BYTES);
+  // A bit less: an id that begins with a dash would be an option where it is given on a command line.
+  const id = toBase64url(Uint8Array.of(first & 0x7f, ...others));
   const secret = toBase64url(random.subarray(ID_BYTES));
   return {
     id,

@@ -60,6 +60,13 @@ Deno.test("parseToken() and parseJoinToken() do not take each other's tokens, no
   }
 });
 
+Deno.test("the id of a token begins with a letter, so that no command line takes it for an option", () => {
+  for (let first = 0; first < 256; first++) {
+    const { id } = mintToken(new Uint8Array(TOKEN_RANDOM_BYTES).fill(first));
+    assert.match(id, /^[A-Za-z][\w-]{15}$/);
+  }
+});
+
 Deno.test("mintToken() does not print its token and stores no secret", () => {
   const minted = mintToken(new Uint8Array(TOKEN_RANDOM_BYTES).fill(7));
   const secret = parseToken(minted.token.reveal())?.secret.reveal() ?? "";
