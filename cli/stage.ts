@@ -13,36 +13,23 @@ import type { RunEnd } from "../lib/cluster/protocol.ts";
 import { messageOf, SalarError } from "../lib/errors.ts";
 import { RUN_PROGRESS_MS } from "../lib/limits.ts";
 import type { RunEvent, RunResult } from "../lib/nanostate/run/result.ts";
-import type { RunOptions } from "../lib/nanostate/run/run.ts";
-import { askingOn } from "./asking.ts";
-import { asNode, type Command, type Given, type Input, partsOf, WHY } from "./command.ts";
+import { asNode, type Command, type Given, type Input, keyOf, partsOf, WHY } from "./command.ts";
 import { EXIT, type Exit, exitOf } from "./exit.ts";
 import { at, type Json, type JsonObject, numberAt, textAt } from "./json.ts";
 import { FOR, NO_WAIT, PARAM } from "./node_run.ts";
 import { watchRun } from "./run_watch.ts";
 import { openSession, paintOf, printJson, say, type Session } from "./session.ts";
-import { readState, rootsOf } from "./state_files.ts";
-import { paramsOf, secretFrom, secretsOf } from "./state_inputs.ts";
-import { type RunProgress as Shown, runProgress } from "./state_progress.ts";
+import { paramsOf } from "./state_inputs.ts";
 import { runReport } from "./state_report.ts";
-import { targetsOf } from "./state_targets.ts";
-import type { World } from "./world.ts";
+import { optionOf, prepareWork, type Work, WORK_INPUTS } from "./state_work.ts";
 
 const STATE = "node-staging";
 /** The state's secret that is the join token, and what stands for it where none is made. */
 const JOIN_TOKEN = "join_token";
 const NO_TOKEN = "no-token-in-a-dry-run";
+/** Nothing goes on with a machine that is half of something. */
+const ON_FAILURE = "end-run" as const;
 const REASON_CHARS_MAX = 1_000;
-
-const HERE = [
-  "secret",
-  "become",
-  "becomeUser",
-  "becomePassword",
-  "ansible",
-  "root",
-  "trustOnFirstUse",
-] as const;
 
 const INPUTS: readonly Input[] = [
   { as: "<host>", about: "[user@]host[:port], or a name of ~/.ssh/config", to: "body.host" },
@@ -61,16 +48,7 @@ const INPUTS: readonly Input[] = [
     read: asNode,
   },
   { as: "--dry-run", about: "Change nothing: tell what would be refused, and what the state would change" },
-  { as: "--secret <name=source...>", about: "Secrets: name=env:VARIABLE, name=file:PATH or name=prompt" },
-  { as: "--become", about: "Run as another user by sudo" },
-  { as: "--become-user <user>", about: "Whom to become; root without it" },
-  { as: "--become-password <source>", about: "For sudo, if it asks: env:VARIABLE, file:PATH or prompt" },
-  {
-    as: "--ansible <path>",
-    about: "Where modules are taken from: a virtual environment, or the package's folder",
-  },
-  { as: "--root <folder...>", about: "Where else states and modules are; the first wins" },
-  { as: "--trust-on-first-use", about: "Trust the key of a host of which none is known, and remember it" },
+  ...WORK_INPUTS,
   FOR,
   NO_WAIT,
   WHY,
@@ -81,7 +59,7 @@ export const stage: Command = {
   purpose: "Make a node of a machine, over SSH; it takes systems after it is accepted",
   inputs: INPUTS,
   examples: [
-    "nodes stage node-4.example --zone berlin --param package=salar-node-agent.tar.gz --secret database_password=prompt",
+    "nodes stage node-4.example --zone berlin --param package=salar-node-agent-0.1.0-….tar.gz --secret database_password=prompt",
     "nodes stage root@node-4.example --zone berlin --wipe --dry-run",
     "nodes stage node-5.example --zone berlin --via node-4 --no-wait",
   ],
@@ -98,7 +76,12 @@ export const stage: Command = {
         "Cannot stage without waiting: it is this tool that does it; give --via NODE",
       );
     }
-    const work = await prepare(world, given, { ...params, zone: textAt(body, "zone") }); // S1
+    const work = await prepareWork(world, given, { // S1
+      state: optionOf(given, "state") ?? STATE,
+      hosts: [String(given["host"])],
+      inventory: null,
+      params: { ...params, zone: textAt(body, "zone") },
+    });
     const named = { ...request, nanostate: work.options.id };
     return given["dryRun"] === true
       ? await rehearse(session, named, work)
@@ -108,11 +91,11 @@ export const stage: Command = {
 
 async function byNode(session: Session, request: JsonObject, given: Given): Promise<Exit> {
   const { world, api, flags } = session;
-  const mine = HERE.find((name) => given[name] !== undefined);
+  const mine = WORK_INPUTS.find(({ as }) => given[keyOf(as)] !== undefined);
   if (mine !== undefined) {
     throw new SalarError(
       "bad-input",
-      `Cannot stage via a node with --${mine.replace(/[A-Z]/g, "-$&").toLowerCase()}`,
+      `Cannot stage via a node with ${mine.as.split(" ")[0]}`,
       {
         detail: {
           hint: "The node's agent has its own key, secrets and states; no password passes that way.",
@@ -133,55 +116,6 @@ async function byNode(session: Session, request: JsonObject, given: Given): Prom
   return EXIT.ok;
 }
 
-interface Work {
-  options: Omit<RunOptions, "mode" | "signal" | "onEvent">;
-  secrets: Map<string, () => Promise<string>>;
-  shown: Shown;
-}
-
-/** @throws {SalarError} `bad-input`, `not-found` */
-async function prepare(world: World, given: Given, params: JsonObject): Promise<Work> {
-  const { nanostates } = world;
-  const text = (name: string) => typeof given[name] === "string" ? String(given[name]) : null;
-  const { index, id, roots } = await readState(world, text("state") ?? STATE, [
-    ...rootsOf(given),
-    nanostates.shipped,
-  ]);
-  const shown = runProgress(world);
-  const asking = askingOn(world, (work) => shown.whileQuiet(work));
-  const secrets = secretsOf(world, given, asking);
-  const source = text("becomePassword");
-  const password = source === null
-    ? () => Promise.resolve(null)
-    : secretFrom(world, source, { what: "--become-password", question: "Password for sudo: ", asking });
-  for (const read of [...secrets.values(), password]) await read();
-  const become = given["become"] === true ? text("becomeUser") ?? "root" : null;
-  const targets = await targetsOf(
-    world,
-    { hosts: [String(given["host"])], inventory: null, become, params },
-    {
-      ways: nanostates.ways({
-        asking,
-        trustOnFirstUse: given["trustOnFirstUse"] === true,
-        onTrusted: (key) => say(world, key),
-      }),
-      password,
-    },
-  );
-  const modules = nanostates.modules({ roots, ansible: text("ansible") });
-  const options = {
-    index,
-    id,
-    targets,
-    params,
-    secrets,
-    modules,
-    files: nanostates.files,
-    onFailure: "end-run" as const,
-  };
-  return { options, secrets, shown };
-}
-
 async function rehearse(
   session: Session,
   request: JsonObject,
@@ -194,6 +128,7 @@ async function rehearse(
   const result = await world.nanostates.run({
     ...options,
     mode: "check",
+    onFailure: ON_FAILURE,
     diff: true,
     signal: world.scope.signal,
     onEvent,
@@ -226,7 +161,14 @@ async function carryOut(
     progress = after(event);
   };
   const runMs = Math.max(1, numberAt(begun, "run.deadlineAtMs") - world.scope.nowMs());
-  const applied = { ...options, mode: "apply" as const, limits: { runMs }, signal: scope.signal, onEvent };
+  const applied = {
+    ...options,
+    mode: "apply" as const,
+    onFailure: ON_FAILURE,
+    limits: { runMs },
+    signal: scope.signal,
+    onEvent,
+  };
   let end: RunEnd;
   try {
     const result = await world.nanostates.run(applied);

@@ -10,17 +10,14 @@ import { messageOf, SalarError } from "../../lib/errors.ts";
 import type { RunResult } from "../../lib/nanostate/run/result.ts";
 import type { RunOptions } from "../../lib/nanostate/run/run.ts";
 import { readStoredPlan, type StoredPlan, storedPlan } from "../../lib/nanostate/run/stored_plan.ts";
-import { askingOn } from "../asking.ts";
 import { type Command, count, type Given } from "../command.ts";
 import { EXIT, type Exit } from "../exit.ts";
 import { paintOf, say } from "../session.ts";
 import { absolute } from "../settings.ts";
 import { eventLine, summaryLine } from "../state_events.ts";
-import { readState, rootsOf } from "../state_files.ts";
-import { listOf, paramsOf, secretFrom, secretsOf } from "../state_inputs.ts";
-import { runProgress } from "../state_progress.ts";
+import { listOf, paramsOf } from "../state_inputs.ts";
 import { runReport } from "../state_report.ts";
-import { targetsOf } from "../state_targets.ts";
+import { optionOf, prepareWork, WORK_INPUTS } from "../state_work.ts";
 import { durationMs } from "../times.ts";
 import type { World } from "../world.ts";
 
@@ -39,10 +36,7 @@ export const apply: Command = {
     { as: "--check", about: "Change nothing; exit code 2 when something would change" },
     { as: "--diff", about: "Show the text of changes; --check does so anyway" },
     { as: "--param <name=value...>", about: "Parameters that the state's functions ask for" },
-    { as: "--secret <name=source...>", about: "Secrets: name=env:VARIABLE, name=file:PATH or name=prompt" },
-    { as: "--become", about: "Run as another user by sudo" },
-    { as: "--become-user <user>", about: "Whom to become; root without it" },
-    { as: "--become-password <source>", about: "For sudo, if it asks: env:VARIABLE, file:PATH or prompt" },
+    ...WORK_INPUTS,
     { as: "--jobs <n>", about: "Hosts at once; 50 without it" },
     {
       as: "--on-failure <rule>",
@@ -50,12 +44,6 @@ export const apply: Command = {
       choices: ON_FAILURE,
     },
     { as: "--step-timeout <time>", about: "For one step, such as 90s or 2h; 30m without it" },
-    {
-      as: "--ansible <path>",
-      about: "Where modules are taken from: a virtual environment, or the package's folder",
-    },
-    { as: "--root <folder...>", about: "Where else states, function files and modules are; the first wins" },
-    { as: "--trust-on-first-use", about: "Trust the key of a host of which none is known, and remember it" },
     { as: "--out <file>", about: "With --check: store what was found, for --plan" },
     { as: "--plan <file>", about: "Apply only on hosts where just what was stored would still happen" },
   ],
@@ -96,55 +84,31 @@ async function prepared(
   { json, isCheck }: { json: boolean; isCheck: boolean },
 ): Promise<Prepared> {
   refuseMixed(given, isCheck);
-  const { nanostates, scope } = world;
-  const { index, id, roots } = await readState(world, textOf(given, "state") ?? "", [
-    ...rootsOf(given),
-    nanostates.shipped,
-  ]);
-  const progress = runProgress(world);
-  const asking = askingOn(world, (work) => progress.whileQuiet(work));
-  const secrets = secretsOf(world, given, asking);
-  const password = passwordOf(world, given, asking);
-  for (const read of [...secrets.values(), password]) await read();
-  const params = paramsOf(given);
-  const targets = await targetsOf(world, {
+  const { options: work, shown } = await prepareWork(world, given, {
+    state: optionOf(given, "state") ?? "",
     hosts: listOf(given, "host"),
-    inventory: textOf(given, "inventory"),
-    become: given["become"] === true ? textOf(given, "becomeUser") ?? "root" : null,
-    params,
-  }, {
-    ways: nanostates.ways({
-      asking,
-      trustOnFirstUse: given["trustOnFirstUse"] === true,
-      onTrusted: (text) => say(world, text),
-    }),
-    password,
+    inventory: optionOf(given, "inventory"),
+    params: paramsOf(given),
   });
-  const stored = await storedOf(world, given, id);
-  const stepMs = textOf(given, "stepTimeout");
-  const jobs = textOf(given, "jobs");
+  const stored = await storedOf(world, given, work.id);
+  const stepMs = optionOf(given, "stepTimeout");
+  const jobs = optionOf(given, "jobs");
   const options: RunOptions = {
-    index,
-    id,
-    targets,
+    ...work,
     mode: isCheck ? "check" : "apply",
     diff: isCheck || given["diff"] === true,
-    params,
-    secrets,
-    modules: nanostates.modules({ roots, ansible: textOf(given, "ansible") }),
-    files: nanostates.files,
     ...(stored === null ? {} : { stored }),
     onFailure: ON_FAILURE.find((rule) => rule === given["onFailure"]) ?? "end-group",
     ...(jobs === null ? {} : { jobs: count(jobs) }),
     ...(stepMs === null ? {} : { limits: { stepMs: durationMs(stepMs) } }),
-    signal: scope.signal,
-    onEvent: json ? (event) => world.stdout.write(eventLine(event)) : (event) => progress.onEvent(event),
+    signal: world.scope.signal,
+    onEvent: json ? (event) => world.stdout.write(eventLine(event)) : (event) => shown.onEvent(event),
   };
-  const file = textOf(given, "out");
+  const file = optionOf(given, "out");
   return {
-    options: { run: () => nanostates.run(options) },
-    end: () => progress.end(),
-    out: file === null ? null : (result) => store(world, file, storedPlan(id, result)),
+    options: { run: () => world.nanostates.run(options) },
+    end: () => shown.end(),
+    out: file === null ? null : (result) => store(world, file, storedPlan(work.id, result)),
   };
 }
 
@@ -157,22 +121,11 @@ function refuseMixed(given: Given, isCheck: boolean): void {
     refuse("--plan is for an apply, --check makes a new one; leave one of them");
   }
   if (!isCheck && given["out"] !== undefined) refuse("--out stores what --check finds; give --check, too");
-  if (given["become"] !== true && given["becomeUser"] !== undefined) refuse("--become-user needs --become");
-}
-
-function passwordOf(
-  world: World,
-  given: Given,
-  asking: ReturnType<typeof askingOn>,
-): () => Promise<string | null> {
-  const source = textOf(given, "becomePassword");
-  if (source === null) return () => Promise.resolve(null);
-  return secretFrom(world, source, { what: "--become-password", question: "Password for sudo: ", asking });
 }
 
 /** @throws {SalarError} `not-found`, `bad-input` */
 async function storedOf(world: World, given: Given, id: string): Promise<StoredPlan | null> {
-  const file = textOf(given, "plan");
+  const file = optionOf(given, "plan");
   if (file === null) return null;
   const bytes = await world.disk.read(absolute(world, file));
   if (bytes === null) throw new SalarError("not-found", `Cannot read ${file}: there is no such file`);
@@ -223,9 +176,4 @@ function leftText({ hosts }: RunResult): string {
   });
   if (left.length === 0) return "Ended by you; everything was done already.";
   return ["Ended by you; nothing of it runs on any host any more. Left undone:", ...left].join("\n");
-}
-
-function textOf(given: Given, name: string): string | null {
-  const value = given[name];
-  return typeof value === "string" ? value : null;
 }
