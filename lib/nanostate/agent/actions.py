@@ -514,11 +514,20 @@ def gather_facts(ctx, args):
     return {key: done[key] for key in ("ansible_facts", "warnings", "deprecations") if key in done}
 
 
+# Of this host; it stays so while the agent lives.
+_known = {}
+
+
 def _fact(ctx, name):
+    if name in _known:
+        return _known[name]
     facts = _module(ctx, "setup", {"gather_subset": "!all", "filter": "ansible_" + name})
     if facts.get("failed") and name == "pkg_mgr" and _since(ctx, 2, 19):
         raise _Fail("Failed to fetch ansible_pkg_mgr to determine the package action backend: %s" % facts.get("msg"))
-    return facts.get("ansible_facts", {}).get("ansible_" + name)
+    value = facts.get("ansible_facts", {}).get("ansible_" + name)
+    if value is not None:
+        _known[name] = value
+    return value
 
 
 # --- helpers
