@@ -67,7 +67,15 @@ async function fill(folder: string, program: Program): Promise<void> {
     const text = await Deno.readTextFile(new URL(`deploy/agents/${command}.${suffix}`, CLONE));
     await writeFile(`${folder}/${command}.${suffix}`, text, mode);
   }
-  if (program === "node-agent") await copyFolder(new URL("states/", CLONE), `${folder}/states`);
+  if (program === "node-agent") {
+    const rootUnit = `${command}.root.conf`;
+    await writeFile(
+      `${folder}/${rootUnit}`,
+      await Deno.readTextFile(new URL(`deploy/agents/${rootUnit}`, CLONE)),
+      0o644,
+    );
+    await copyFolder(new URL("states/", CLONE), `${folder}/states`);
+  }
 }
 
 async function copyFolder(from: URL, to: string): Promise<void> {

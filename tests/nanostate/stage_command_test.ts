@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { packageAgent } from "../../tasks/package.ts";
 import { ensureAnsible } from "../parts/ansible.ts";
 import { startClusterFor } from "./staging_cluster.ts";
-import { PARAMS, SECRETS, startUyuniHost, type UyuniHost } from "./staging_host.ts";
+import { faults, PARAMS, SECRETS, startUyuniHost, type UyuniHost } from "./staging_host.ts";
 
 const CLONE = new URL("../..", import.meta.url).pathname;
 const NAME = "uyuni-1";
@@ -145,7 +145,24 @@ Deno.test("salar stages a used server, accepts it, and has its agent run a state
   assert.equal(unknown.code, 1);
   assert.match(unknown.stderr, /is failed: it has no state "no-such-state" in \/etc\/salar\/states/);
 
-  const said = [refused, broken, staged, ran].map(({ stdout, stderr }) => stdout + stderr).join("") +
+  // A state that becomes PostgreSQL's superuser: nothing for an agent that is salar, until it is made root; and back.
+  const verify = () => salar("node", "run", NAME, "node-verify", "--param", "verify_api=no");
+  const agentAs = async (agent_user: string) => {
+    const applied = await uyuni.apply("node-agent", {
+      params: { ...params, agent_user },
+      secrets: { join_token: "an enrolled agent asks for none" },
+    });
+    assert.equal(applied.code, 0, faults(applied));
+  };
+  assert.match((await verify()).stderr, /is failed: verified\/0 .*non-root/);
+  await agentAs("root");
+  const verified = await verify();
+  assert.equal(verified.code, 0, verified.stderr);
+  await agentAs("salar");
+  assert.match((await verify()).stderr, /is failed: verified\/0 .*non-root/);
+
+  const said =
+    [refused, broken, staged, ran, verified].map(({ stdout, stderr }) => stdout + stderr).join("") +
     JSON.stringify(await cluster.call("GET", "/v1/events?limit=1000")) +
     (await uyuni.host.exec("cat /var/log/salar-node.log; ps -e -o args=")).stdout;
   for (const secret of [...Object.values(SECRETS), "sj1."]) {

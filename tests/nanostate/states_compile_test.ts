@@ -35,6 +35,7 @@ const CASES: [string, string, JsonObject][] = [
   ["node-agent.sysv", "node-agent", {
     ...{ init: "sysv", nats_access: "seed", ca: "PEM", name: "uyuni-1", capacity: "500", weight: 2 },
   }],
+  ["node-agent.root", "node-agent", { agent_user: "root", staging_key_file: "/etc/salar/staging.key" }],
   ["client-agent.sysv", "client-agent", { init: "sysv", ca: "PEM", name: "web-1" }],
   ["packages.seaweedfs", "packages", { packages: "seaweedfs", weed: "/srv/weed" }],
 ];
@@ -63,6 +64,7 @@ Deno.test("states that ship: a parameter that cannot be meant is refused, with w
     ["node-replication", { slot_keep_mb: "20GB" }, /whole number of megabytes/],
     ["node-agent", { package: "agent.zip" }, /it is a .tar.gz/],
     ["node-agent", { init: "openrc" }, /"systemd" or "sysv"/],
+    ["node-agent", { agent_user: "wwwrun" }, /"salar" or "root"/],
     ["node-agent", { nats_access: "password" }, /"seed" or "none"/],
     ["packages", { packages: "ipfs" }, /seaweedfs, nfs, cephfs, glusterfs or none/],
     ["packages-nfs", { packages_source: "a:/b c" }, /cannot have/],
