@@ -66,6 +66,7 @@ export function topologyOf(pd: readonly string[]): TikvTopology {
     const from = await leaderOf(key);
     const arrived = (leader: string) => to === undefined ? leader !== from : leader === to;
     let againMs = 0;
+    let tries = 0;
     return await waitFor(
       `the leader moved from ${from} to ${to ?? "another store"}`,
       MOVE_MS_MAX,
@@ -74,7 +75,8 @@ export function topologyOf(pd: readonly string[]): TikvTopology {
         if (leader !== null && arrived(leader)) return leader;
         if (performance.now() < againMs) return null;
         againMs = performance.now() + MOVE_AGAIN_MS;
-        const target = to ?? stores.find((address) => address !== from);
+        const others = stores.filter((address) => address !== from);
+        const target = to ?? others[tries++ % others.length]; // one may be unhealthy
         if (target === undefined) {
           throw new SalarError(
             "unavailable",
