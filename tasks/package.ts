@@ -63,19 +63,12 @@ async function fill(folder: string, program: Program): Promise<void> {
   await Deno.chmod(`${folder}/deno`, 0o755);
   await writeFile(`${folder}/deno.json`, await permissions(program), 0o644);
   await writeFile(`${folder}/${command}`, launcher(program), 0o755);
-  for (const [suffix, mode] of [["service", 0o644], ["init", 0o755]] as const) {
+  const root = program === "node-agent" ? [["root.conf", 0o644] as const] : [];
+  for (const [suffix, mode] of [["service", 0o644], ["init", 0o755], ...root] as const) {
     const text = await Deno.readTextFile(new URL(`deploy/agents/${command}.${suffix}`, CLONE));
     await writeFile(`${folder}/${command}.${suffix}`, text, mode);
   }
-  if (program === "node-agent") {
-    const rootUnit = `${command}.root.conf`;
-    await writeFile(
-      `${folder}/${rootUnit}`,
-      await Deno.readTextFile(new URL(`deploy/agents/${rootUnit}`, CLONE)),
-      0o644,
-    );
-    await copyFolder(new URL("states/", CLONE), `${folder}/states`);
-  }
+  if (program === "node-agent") await copyFolder(new URL("states/", CLONE), `${folder}/states`);
 }
 
 async function copyFolder(from: URL, to: string): Promise<void> {

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { type Host, startHosts } from "../parts/hosts.ts";
 import { waitFor } from "../parts/wait.ts";
-import { ansibleModules, apply, targetOf } from "./hosts_run.ts";
+import { apply, targetOf } from "./hosts_run.ts";
 
 const ASKED_MS_MAX = 20_000;
 const AWAY_MS = 1_500;
@@ -40,7 +40,7 @@ Deno.test("a host that reboots is waited for, and the state goes on; one that on
   const targets = await Promise.all(hosts.list.map((host) => targetOf(hosts, host)));
 
   const [result] = await Promise.all([
-    apply(STATE, targets, { modules: await ansibleModules() }),
+    apply(STATE, targets),
     playBoot(rebooting, { id: "after" }),
     playBoot(pretending, { id: "before" }),
   ]);

@@ -24,8 +24,14 @@ This page is written by \`${REWRITE}\`, and the tests fail when it is stale.
 
 `;
 
-/** Short names of the modules that a version has. */
-export async function builtinModules(version: AnsibleVersion): Promise<string[]> {
+/** Short names of the modules that each version has. */
+export async function builtinModules(): Promise<Map<AnsibleVersion, string[]>> {
+  const modules = new Map<AnsibleVersion, string[]>();
+  for (const version of ANSIBLE_VERSIONS) modules.set(version, await modulesOf(version));
+  return modules;
+}
+
+async function modulesOf(version: AnsibleVersion): Promise<string[]> {
   const { package: ansible } = await ensureAnsible(version);
   const names: string[] = [];
   for await (const { name } of Deno.readDir(`${ansible}/modules`)) {
@@ -88,9 +94,7 @@ function refusalOf(name: string): string | null {
 }
 
 if (import.meta.main) {
-  const modules = new Map<AnsibleVersion, string[]>();
-  for (const version of ANSIBLE_VERSIONS) modules.set(version, await builtinModules(version));
-  const table = parityTable(modules);
+  const table = parityTable(await builtinModules());
   if (Deno.args.includes("--write")) await Deno.writeTextFile(TABLE, table);
   else await Deno.stdout.write(new TextEncoder().encode(table));
 }
