@@ -4,8 +4,9 @@ const PIPE_MS_MAX = 2_000;
 
 export interface ChildResult {
   code: number;
-  /** Standard output; standard error goes straight to the terminal. */
+  /** Standard output, and standard error apart; both were shown as they came. */
   output: string;
+  errors: string;
   timedOut: boolean;
 }
 
@@ -23,7 +24,7 @@ export async function runDeno(args: string[], { limitMs, signal }: ChildOptions)
     detached: true, // a group of its own, so that one kill reaches the test's children too
     stdin: "null",
     stdout: "piped",
-    stderr: "inherit",
+    stderr: "piped",
   }).spawn();
   const timeout = AbortSignal.timeout(limitMs);
   const stop = AbortSignal.any([timeout, signal]);
@@ -36,24 +37,28 @@ export async function runDeno(args: string[], { limitMs, signal }: ChildOptions)
   };
   if (stop.aborted) kill();
   stop.addEventListener("abort", kill);
-  let output = "";
-  const copying = (async () => {
+  const kept = { output: "", errors: "" };
+  const copy = async (from: ReadableStream<Uint8Array>, to: typeof Deno.stdout, name: keyof typeof kept) => {
     const decoder = new TextDecoder();
-    for await (const chunk of child.stdout) {
-      await writeAll(chunk);
-      output += decoder.decode(chunk, { stream: true });
+    for await (const chunk of from) {
+      await writeAll(to, chunk);
+      kept[name] += decoder.decode(chunk, { stream: true });
     }
-  })();
+  };
+  const copying = Promise.all([
+    copy(child.stdout, Deno.stdout, "output"),
+    copy(child.stderr, Deno.stderr, "errors"),
+  ]);
   try {
     const { code } = await child.status;
     // A stray process of a test may hold the pipe open for ever: what was not read by now is its, not the child's.
     await Promise.race([copying, new Promise((resolve) => setTimeout(resolve, PIPE_MS_MAX))]);
-    return { code, output, timedOut: timeout.aborted };
+    return { code, ...kept, timedOut: timeout.aborted };
   } finally {
     stop.removeEventListener("abort", kill);
   }
 }
 
-async function writeAll(bytes: Uint8Array): Promise<void> {
-  for (let written = 0; written < bytes.length;) written += await Deno.stdout.write(bytes.subarray(written));
+async function writeAll(to: typeof Deno.stdout, bytes: Uint8Array): Promise<void> {
+  for (let written = 0; written < bytes.length;) written += await to.write(bytes.subarray(written));
 }

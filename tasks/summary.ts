@@ -1,5 +1,5 @@
 /**
- * Reads the closing line of `deno test`.
+ * Reads what `deno test` printed: its closing line, and what it says of failures.
  *
  * Its JUnit report is no substitute: it counts each step as a test and leaves out modules that failed to load.
  */
@@ -14,9 +14,7 @@ export interface Counts {
  * An ignored test counts as failed: nothing is skipped here. Output: as printed, colours and all.
  */
 export function readSummary(output: string): Counts | null {
-  // deno-lint-ignore no-control-regex -- colours are control characters
-  const plain = output.replaceAll(/\x1b\[[\d;]*m/g, "");
-  const last = [...plain.matchAll(/^(?:ok|FAILED) \| (\d+) passed.*$/gm)].at(-1);
+  const last = [...plain(output).matchAll(/^(?:ok|FAILED) \| (\d+) passed.*$/gm)].at(-1);
   if (!last) return null;
   const count = (word: string) => Number(new RegExp(`\\| (\\d+) ${word}`).exec(last[0])?.[1] ?? 0);
   return { passed: Number(last[1]), failed: count("failed") + count("ignored") };
@@ -33,4 +31,24 @@ export function judge(summary: Counts | null, exitCode: number): Counts & { reas
     return { ...summary, failed: 1, reason: `ended with code ${exitCode}, though every test passed` };
   }
   return summary;
+}
+
+const QUOTED_LINES_MAX = 80;
+
+/**
+ * What a failed run said of it, without colours, for the end of a long log: the part in which `deno test`
+ * explains failures, without the frames of its own code, or the last lines of a run that has no such part.
+ */
+export function explained(output: string): string[] {
+  const text = plain(output);
+  const errors = /^ ERRORS $([^]*?)^ FAILURES $/m.exec(text)?.[1];
+  const lines = (errors ?? text).trim().split("\n").filter((line) => !/^\s+at .*\(ext:/.test(line));
+  if (lines.length <= QUOTED_LINES_MAX) return lines;
+  const left = `... ${lines.length - QUOTED_LINES_MAX} more lines above ...`;
+  return errors ? [...lines.slice(0, QUOTED_LINES_MAX), left] : [left, ...lines.slice(-QUOTED_LINES_MAX)];
+}
+
+function plain(output: string): string {
+  // deno-lint-ignore no-control-regex -- colours are control characters
+  return output.replaceAll(/\x1b\[[\d;]*m/g, "");
 }

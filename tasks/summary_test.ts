@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { judge, readSummary } from "./summary.ts";
+import { explained, judge, readSummary } from "./summary.ts";
 
 Deno.test("readSummary() reads the closing line through colours and steps", () => {
   const line =
@@ -26,4 +26,30 @@ Deno.test("judge() makes a crash, an empty group and a bad exit code one failure
   assert.deepEqual(judge({ passed: 5, failed: 0 }, 1).failed, 1);
   assert.deepEqual(judge({ passed: 5, failed: 2 }, 1), { passed: 5, failed: 2 });
   assert.deepEqual(judge({ passed: 5, failed: 0 }, 0), { passed: 5, failed: 0 });
+});
+
+Deno.test("explained() quotes what deno test says of failures, without its own frames", () => {
+  const output = `a ... ok\nb ... FAILED\n
+\x1b[0m\x1b[1m\x1b[37m\x1b[41m ERRORS \x1b[0m
+
+b => ./a_test.ts:1:6
+error: Error: broken
+    at file:///a_test.ts:1:69
+    at exitSanitizer (ext:cli/40_test.js:201:33)
+
+ FAILURES${" "}
+
+b => ./a_test.ts:1:6
+`;
+  assert.deepEqual(explained(output), [
+    "b => ./a_test.ts:1:6",
+    "error: Error: broken",
+    "    at file:///a_test.ts:1:69",
+  ]);
+});
+
+Deno.test("explained() gives the last lines of a run that crashed, and says how many it left", () => {
+  const lines = explained(Array.from({ length: 500 }, (_, index) => `line ${index}`).join("\n"));
+  assert.equal(lines[0], "... 420 more lines above ...");
+  assert.equal(lines.at(-1), "line 499");
 });

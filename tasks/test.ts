@@ -2,13 +2,14 @@
  * `deno task test [STEP|PATH...]`: sets up what is needed and runs every test, from a clean clone on a machine
  * with Node and root and nothing else.
  *
- * Prints each step under a heading with its duration and ends with the plain line `N passed, N failed`.
+ * Prints each step under a heading with its duration, at the end once more what failed, since a log may be cut
+ * to its end, and last the plain line `N passed, N failed`.
  * T1. Nothing is skipped silently: an ignored test, a group without a test and a crash count as failures.
  * T2. Every step has a limit; an interrupt ends everything that was started.
  */
 import { type ChildOptions, runDeno } from "./child.ts";
 import { print } from "./print.ts";
-import { type Counts, judge, readSummary } from "./summary.ts";
+import { type Counts, explained, judge, readSummary } from "./summary.ts";
 
 const HELP = `Usage: deno task test [STEP|PATH...]
 
@@ -21,7 +22,7 @@ Steps:
   unit                tests that stand beside their file
   NAME                tests under tests/NAME, such as parts, integration, simulation
 
-Ends with "N passed, N failed"; exit code 1 when anything failed.
+Ends with what failed, said once more, and "N passed, N failed"; exit code 1 when anything failed.
 `;
 
 const MINUTE_MS = 60_000;
@@ -35,6 +36,8 @@ interface Step {
 interface Outcome extends Counts {
   /** Why it failed, where its own output does not say so. */
   reason?: string;
+  /** What its own output said of failures, to be repeated at the end. */
+  said?: string[];
 }
 
 async function main(args: string[]): Promise<number> {
@@ -56,14 +59,14 @@ async function main(args: string[]): Promise<number> {
     if (interrupt.signal.aborted) break;
     const startMs = performance.now();
     print(`\n## ${step.name}`);
-    const { passed, failed, reason } = await step.run({ signal: interrupt.signal });
+    const { passed, failed, reason, said = [] } = await step.run({ signal: interrupt.signal });
     const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
     print(
       `## ${step.name}: ${passed} passed, ${failed} failed in ${seconds} s${reason ? ` (${reason})` : ""}`,
     );
     total.passed += passed;
     total.failed += failed;
-    if (failed > 0) failures.push(`${step.name}: ${reason ?? `${failed} failed, see above`}`);
+    if (failed > 0) failures.push(...said, `## ${step.name}: ${reason ?? `${failed} failed`}`, "");
   }
   if (interrupt.signal.aborted) {
     total.failed++;
@@ -107,9 +110,10 @@ function denoStep(name: string, args: string[], limitMs: number): Step {
   return {
     name,
     async run(options) {
-      const { code, timedOut } = await runDeno(args, { ...options, limitMs });
-      if (timedOut) return { passed: 0, failed: 1, reason: `not done within ${limitMs} ms` };
-      return code === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
+      const { code, output, errors, timedOut } = await runDeno(args, { ...options, limitMs });
+      if (code === 0) return { passed: 1, failed: 0 };
+      const said = explained(output + errors);
+      return { passed: 0, failed: 1, said, ...timedOut && { reason: `not done within ${limitMs} ms` } };
     },
   };
 }
@@ -121,8 +125,9 @@ function testGroup(name: string, paths: string[], flags: string[] = []): Step {
     async run(options) {
       const limits: ChildOptions = { ...options, limitMs };
       const { code, output, timedOut } = await runDeno(["test", "-A", "--quiet", ...flags, ...paths], limits);
-      if (timedOut) return { passed: 0, failed: 1, reason: `not done within ${limitMs} ms` };
-      return judge(readSummary(output), code);
+      const said = code === 0 ? [] : explained(output);
+      if (timedOut) return { passed: 0, failed: 1, said, reason: `not done within ${limitMs} ms` };
+      return { ...judge(readSummary(output), code), said };
     },
   };
 }
