@@ -184,7 +184,7 @@ Deno.test("a stream that breaks fails all that it carried as sent; the next call
   const ways: ((batch: Batch) => void)[] = [
     ({ call }) => call.stream.close(2),
     ({ call }) => call.finish(),
-    ({ call }) => call.stream.session?.destroy(),
+    ({ call }) => call.cut(),
   ];
   await withStore((batch) => {
     ids.push(...batch.commands.map(({ id }) => id));

@@ -5,6 +5,7 @@
  * N2. After a failed dial the next waits RECONNECT_MS, growing to RECONNECT_MS_MAX; calls in between fail at once.
  * N3. A connection on which calls are open and that answers no ping is ended, and its calls with it.
  * N4. A failure of TLS is `tls` and nothing else, everything else is an RpcError `unavailable` that was not sent.
+ * N5. Promises and timers destroy a session, never an event of its streams: Deno 2.9.6 can die of that.
  */
 import { type ClientHttp2Session, connect } from "node:http2";
 import { GrpcStatus, RpcError, TikvError } from "./errors.ts";

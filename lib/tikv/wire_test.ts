@@ -234,7 +234,7 @@ Deno.test("call() keeps its deadline while the far side accepts and says nothing
 
 Deno.test("call() was sent when the connection is lost under it, and the next one dials again", async () => {
   let broken = true;
-  await withServer((call) => broken ? call.stream.session?.destroy() : serving(call), async ({ health }) => {
+  await withServer((call) => broken ? call.cut() : serving(call), async ({ health }) => {
     assertRpc(await health(), { status: 14, sent: true });
     broken = false;
     assert.deepEqual(await health(), { status: HealthStatus.serving });
@@ -335,7 +335,7 @@ Deno.test("stream() ends with malformed after a message that is none, and says n
 Deno.test("stream() ends when the connection is lost", async () => {
   await withServer((call) => {
     call.respond();
-    readMessages(call, Streams.tso.request, () => call.stream.session?.destroy());
+    readMessages(call, Streams.tso.request, () => call.cut());
   }, async ({ wire, server }) => {
     const ended = Promise.withResolvers<Error>();
     const stream = await wire.stream(server.address, Streams.tso, {

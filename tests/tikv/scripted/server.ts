@@ -5,7 +5,7 @@
  * F2. Replies of the timestamp stream leave in the order of their requests.
  */
 import type { SecureServerOptions, ServerHttp2Stream } from "node:http2";
-import { serveStreams } from "../../../lib/tikv/grpc_testing.ts";
+import { cutConnection, serveStreams } from "../../../lib/tikv/grpc_testing.ts";
 import { Streams } from "../../../lib/tikv/methods.ts";
 import { decodeSole, type Message, Writer } from "../../../lib/tikv/protobuf.ts";
 import { type Call, Fault, type MethodName, METHODS, type Outcome } from "./calls.ts";
@@ -187,7 +187,7 @@ class Exchange {
     if (kind === "status") return this.finish(status, text);
     this.#ended ||= kind !== "silence";
     if (kind === "broken-stream") this.#stream.close(2);
-    else if (kind === "closed-connection") this.#stream.session?.destroy();
+    else if (kind === "closed-connection") cutConnection(this.#stream);
   }
 
   #respond(): void {
