@@ -120,13 +120,16 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
   };
 }
 
+/** As ssh-keygen calls them; RFC4716 is OpenSSH's own, and Ed25519 has no other there. */
+export type KeyFormat = "RFC4716" | "PEM" | "PKCS8";
+
 /** A key pair: `path` and `path.pub`. @returns the public line */
 export async function makeKey(
   path: string,
-  { type, passphrase = "", pem = false }: { type: KeyType; passphrase?: string; pem?: boolean },
+  { type, passphrase = "", format = "RFC4716" }: { type: KeyType; passphrase?: string; format?: KeyFormat },
 ): Promise<string> {
-  const format = pem ? ["-m", "PEM"] : [];
-  await run("ssh-keygen", ["-q", "-t", ...KIND[type], ...format, "-N", passphrase, "-C", "", "-f", path]);
+  const kind = ["-t", ...KIND[type], "-m", format];
+  await run("ssh-keygen", ["-q", ...kind, "-N", passphrase, "-C", "", "-f", path]);
   return await publicLine(path);
 }
 

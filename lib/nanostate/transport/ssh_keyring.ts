@@ -11,7 +11,8 @@ import { Buffer } from "node:buffer";
 import ssh2 from "ssh2";
 import { isAbsent } from "./ssh_include.ts";
 import { WireReader } from "./ssh_key.ts";
-import { type Sign, signer } from "./ssh_sign.ts";
+import { isPem, readPem } from "./ssh_pem.ts";
+import { privateKeyOf, type Sign, signer } from "./ssh_sign.ts";
 
 const KEY_BYTES_MAX = 64 * 1024;
 const PASSPHRASE_TRIES_MAX = 3;
@@ -57,7 +58,7 @@ export function keyRing({ passphrase }: KeyRingOptions = {}): KeyRing {
 async function load(path: string, ask: KeyRingOptions["passphrase"]): Promise<KeyFile | string | null> {
   const file = await read(path);
   const publicText = await read(path.endsWith(".pub") ? path : `${path}.pub`);
-  const fromPub = publicText === null ? null : firstKey(publicText.text);
+  const fromPub = publicText === null ? null : parseOrNull(publicText.text);
   // An agent may have the private half of a key of which only the public one is here.
   if (file === null || path.endsWith(".pub")) {
     return fromPub === null
@@ -71,7 +72,7 @@ async function load(path: string, ask: KeyRingOptions["passphrase"]): Promise<Ke
     return { path, publicKey: plain.publicKey, unlock: () => Promise.resolve(plain) };
   }
   if (!/encrypted/i.test(plain.message)) {
-    return "has a key of a kind or form that is not supported: try ssh-keygen -p";
+    return "has no private key of a kind that is supported: if ssh takes it, add it to ssh-agent";
   }
   let unlocked: Promise<PrivateKey | string> | undefined;
   return {
@@ -99,12 +100,30 @@ async function unlock(
 /** An error for what is none, or is encrypted with another passphrase. */
 function privateKey(text: string, passphrase?: string): PrivateKey | Error {
   try {
-    const parsed = ssh2.utils.parseKey(text, passphrase);
-    const key = Array.isArray(parsed) ? parsed[0] : parsed;
-    if (key === undefined || key instanceof Error) return key ?? new Error("no key");
-    return { publicKey: key, sign: signer(key) };
+    if (!isPem(text)) {
+      const publicKey = parse(text, passphrase);
+      return { publicKey, sign: signer(publicKey.type, privateKeyOf(publicKey)) };
+    }
+    const { key, publicBlob } = readPem(text, passphrase);
+    const publicKey = parse(publicBlob);
+    return { publicKey, sign: signer(publicKey.type, key) };
   } catch (error) {
-    return new Error("no private key", { cause: error });
+    return error as Error;
+  }
+}
+
+function parse(text: string | Buffer, passphrase?: string): ParsedKey {
+  const parsed = ssh2.utils.parseKey(text, passphrase);
+  const key = Array.isArray(parsed) ? parsed[0] : parsed;
+  if (key === undefined || key instanceof Error) throw key ?? new Error("no key");
+  return key;
+}
+
+function parseOrNull(text: string | Buffer): ParsedKey | null {
+  try {
+    return parse(text);
+  } catch {
+    return null;
   }
 }
 
@@ -118,11 +137,6 @@ async function read(path: string): Promise<{ text: string; mode: number } | null
   }
 }
 
-function firstKey(text: string): ParsedKey | null {
-  const key = ssh2.utils.parseKey(text);
-  return key instanceof Error ? null : (Array.isArray(key) ? key[0] : key) ?? null;
-}
-
 /** The public half, which OpenSSH's own format has outside of what it encrypts. */
 function publicOf(text: string): ParsedKey | null {
   const [, base64] = /-----BEGIN OPENSSH PRIVATE KEY-----([^-]+)-----END/.exec(text) ?? [];
@@ -132,8 +146,7 @@ function publicOf(text: string): ParsedKey | null {
     const reader = new WireReader(bytes.subarray(OPENSSH_MAGIC.length));
     for (let field = 0; field < 3; field++) reader.string(); // cipher, derivation, its options
     reader.uint32(); // number of keys: one
-    const key = ssh2.utils.parseKey(reader.string());
-    return key instanceof Error ? null : key;
+    return parse(reader.string());
   } catch {
     return null;
   }

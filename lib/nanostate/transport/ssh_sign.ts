@@ -1,5 +1,5 @@
 /**
- * Signatures of private keys that ssh2 has read.
+ * Signatures of private keys, also of those that ssh2 has read.
  *
  * ssh2 hands keys on in forms that OpenSSL takes and Deno does not: padding behind a decrypted key, a zero before a
  * curve's number. Here they are put right.
@@ -13,10 +13,9 @@ import { WireReader } from "./ssh_key.ts";
 /** @param hash of RSA; other keys have their own. @returns as OpenSSL has it: of a curve, a sequence of two integers */
 export type Sign = (data: Buffer, hash: string | undefined) => Buffer;
 
-/** @throws when it is no private key, such as one read with a wrong passphrase */
-export function signer(key: ssh2.ParsedKey): Sign {
-  const object = privateKey(key);
-  return (data, hash) => sign(HASHES[key.type] ?? hash ?? null, data, object);
+/** @param type as SSH names it */
+export function signer(type: string, key: KeyObject): Sign {
+  return (data, hash) => sign(HASHES[type] ?? hash ?? null, data, key);
 }
 
 const HASHES: Readonly<Record<string, string>> = {
@@ -25,7 +24,8 @@ const HASHES: Readonly<Record<string, string>> = {
   "ecdsa-sha2-nistp521": "sha512",
 };
 
-function privateKey(key: ssh2.ParsedKey): KeyObject {
+/** @throws when it is no private key, such as one read with a wrong passphrase */
+export function privateKeyOf(key: ssh2.ParsedKey): KeyObject {
   const pem = key.getPrivatePEM();
   const [, kind, base64 = ""] = /-----BEGIN (\w+ )?PRIVATE KEY-----([^-]+)-/.exec(pem) ?? [];
   const der = Buffer.from(base64, "base64");
