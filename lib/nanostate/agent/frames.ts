@@ -1,4 +1,4 @@
-/** The frames of `agent.py`: two numbers of 4 bytes (big endian: header, body), a JSON header with a `type`, the body. */
+/** The frames of `wire.py`: two numbers of 4 bytes (big endian: header, body), a JSON header with a `type`, the body. */
 import { isObject, type Json, type JsonObject } from "../json.ts";
 import { HostError } from "../transport/transport.ts";
 import type { ByteReader } from "./byte_reader.ts";

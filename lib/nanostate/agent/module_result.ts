@@ -1,4 +1,4 @@
-/** A module's result out of what it printed, as `agent.py` does it: for modules that `sh` runs. */
+/** A module's result out of what it printed, as `modules.py` does it: for modules that `sh` runs. */
 import { isObject, type JsonObject } from "../json.ts";
 
 export function moduleResult(stdout: string, stderr: string, rc: number | null): JsonObject {

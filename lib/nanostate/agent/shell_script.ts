@@ -91,7 +91,7 @@ function variables({ run, creates, removes, unless, onlyif, once, ok, changed }:
   ].join(" ");
 }
 
-/** As `once_path` of agent.py, so that a host that gets a Python still remembers. */
+/** As `once_path` of commands.py, so that a host that gets a Python still remembers. */
 function onceName(key: string): string {
   return createHash("sha256").update(key).digest("hex");
 }

@@ -208,7 +208,7 @@ function skipReason(command: WireCommand, guard = "", rc = ""): string {
   }
 }
 
-/** As `foreseen` of agent.py: in check mode, with guards that let it run. */
+/** As `foreseen` of commands.py: in check mode, with guards that let it run. */
 function foreseen(command: WireCommand): Pick<WireCommandResult, "outcome" | "why"> {
   const { changed, creates, removes, unless, onlyif, once } = command;
   if (changed === "never") {
