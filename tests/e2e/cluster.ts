@@ -7,6 +7,7 @@ import { type Nats, startNats } from "../parts/nats.ts";
 import { type Postgres, startPostgres } from "../parts/postgres.ts";
 import { partFolder } from "../parts/daemon.ts";
 import type { SaltLine } from "../parts/salt.ts";
+import type { SaltEvent } from "../parts/salt_events.ts";
 import { type SaltMaster, startSaltMaster } from "../parts/salt_master.ts";
 import { type SaltMinion, startSaltMinion } from "../parts/salt_minion.ts";
 import { freePort, waitFor } from "../parts/wait.ts";
@@ -20,6 +21,7 @@ const ROOT = new URL("../../", import.meta.url).pathname;
 const FUNCTIONS = ["director", "node-events", "client-bind", "gateway"] as const;
 const REPLICAS = 2;
 const COMMAND_MS_MAX = 120_000;
+const MINION_LINES = 60;
 const UYUNI = { login: "salar", password: "salar-api" };
 
 export interface LoopNode {
@@ -139,6 +141,8 @@ async function build(line: SaltLine, stack: AsyncDisposableStack): Promise<Loop>
   const uyuniPasswordFile = await secretFile("uyuni.password", UYUNI.password);
   const databasePasswordFile = await secretFile("database.password", postgres.password);
   const nodes: LoopNode[] = [];
+  /** What each node's master said, and what its twin made of it. */
+  const notes = new Map<string, string[]>();
   for (const name of ["node-a", "node-b"]) {
     const database = name.replace("-", "_");
     const master = stack.use(await startSaltMaster({ line }));
@@ -150,7 +154,11 @@ async function build(line: SaltLine, stack: AsyncDisposableStack): Promise<Loop>
       channels: [{ label: "pool", name: "Pool" }],
     });
     const events = await master.events();
-    const watching = twin.watchSalt(events).catch(() => {}); // ends with the events
+    const seen: string[] = [];
+    notes.set(name, seen);
+    const watching = twin.watchSalt(noted(events, seen), {
+      onRegistration: (id, { outcome }) => seen.push(`(twin: ${id} is ${outcome})`),
+    }).catch((error) => seen.push(`(twin: ${error})`)); // ends with the events
     stack.defer(async () => {
       await events.close();
       await watching;
@@ -228,10 +236,19 @@ async function build(line: SaltLine, stack: AsyncDisposableStack): Promise<Loop>
       const ends = [...programs.values()].map(async (program) =>
         `--- ${program.name} (started ${program.starts} times)\n${await program.log()}`
       );
-      return (await Promise.all(ends)).join("\n");
+      const saltSide = [...notes].map(([name, seen]) => `--- ${name}'s master: ${seen.join(", ")}`);
+      const minionLog = (await Deno.readTextFile(minion.logFile)).split("\n").slice(-MINION_LINES);
+      return [...await Promise.all(ends), ...saltSide, "--- minion", ...minionLog].join("\n");
     },
     stop: () => stack.disposeAsync(),
   };
+}
+
+async function* noted(events: AsyncIterable<SaltEvent>, tags: string[]): AsyncIterable<SaltEvent> {
+  for await (const event of events) {
+    tags.push(event.tag);
+    yield event;
+  }
 }
 
 async function answers(url: string): Promise<void> {

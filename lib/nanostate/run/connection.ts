@@ -64,6 +64,7 @@ export class Connection {
         const session = await this.#keep(this.#open(connectMs, limit.signal));
         if (await isThere(session)) return;
       } catch (error) {
+        if (limit.signal.aborted) throw endedBy(limit.signal); // a session that it ended knows no more than that
         if (!isForAWhile(error)) throw error;
       }
       await pause(waitMs, limit.signal); // K2: ends with the limit

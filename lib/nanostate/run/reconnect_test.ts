@@ -15,7 +15,7 @@ state:
 });
 
 /** A host that goes down when it is asked to, and is away for some tries to connect. */
-function rebooting({ triesAway = 2, isNewBoot = true, asksFail = false } = {}) {
+function rebooting({ triesAway = 2, isNewBoot = true, asksFail = false, hangs = false } = {}) {
   let boot = 1;
   let away = 0;
   const asked: string[] = [];
@@ -24,6 +24,7 @@ function rebooting({ triesAway = 2, isNewBoot = true, asksFail = false } = {}) {
       if (step.kind === "module") return { result: { changed: false } };
       const line = step.commands[0]?.run ?? "";
       asked.push(line);
+      if (hangs && boot > 1) return new Promise(() => {});
       if (line.includes("boot_id")) return { rc: 0, stdout: `boot-${boot}\n` };
       if (!line.includes("shutdown")) return { rc: 0 };
       if (asksFail) return { rc: 1, stderr: "not allowed" };
@@ -56,6 +57,13 @@ Deno.test("a connection that merely broke is no reboot: the step fails in time, 
   assert.deepEqual(outcomes(result), ["h a/0 ok", "h a/1 failed", "h a/2 not-run"]);
   assert.equal(result.hosts[0]?.groups[0]?.steps[1]?.responses[0]?.message, "h did not come back within 2 s");
   assert.equal(result.hosts[0]?.code, 1);
+});
+
+Deno.test("a host that comes back and then hangs is given up in time, too", async () => {
+  const { start } = rebooting({ hangs: true, triesAway: 0 });
+  const result = await runHosts(start, options(STATE("{reboot_timeout: 2}")));
+  assert.deepEqual(outcomes(result), ["h a/0 ok", "h a/1 failed", "h a/2 not-run"]);
+  assert.equal(result.hosts[0]?.groups[0]?.steps[1]?.responses[0]?.message, "h did not come back within 2 s");
 });
 
 Deno.test("a host that refuses to reboot says why", async () => {
