@@ -18,4 +18,4 @@ opts = salt.config.master_config(sys.argv[1])
 bus = salt.utils.event.get_event("master", sock_dir=opts["sock_dir"], opts=opts, listen=True)
 print("ready", flush=True)
 for event in bus.iter_events(full=True, auto_reconnect=True):
-    print(json.dumps(event, default=str), flush=True)
+    print(json.dumps(event, default=str, skipkeys=True), flush=True)

@@ -11,7 +11,10 @@ export interface SaltEvent {
   data: Record<string, unknown>;
 }
 
-/** Iterating starts at the first event after `listenToSalt()` resolved; every iteration sees all of them. */
+/**
+ * Iterating starts at the first event after `listenToSalt()` resolved; every iteration sees all of them. It ends with
+ * `close()`, and throws "unavailable" when the listener ends by itself.
+ */
 export interface SaltEvents extends AsyncIterable<SaltEvent> {
   /** The first event, past or to come, with exactly this tag. Throws "deadline" when it does not come. */
   waitForTag(tag: string, limitMs?: number): Promise<SaltEvent>;
@@ -27,12 +30,13 @@ export async function listenToSalt(salt: Salt, masterConfigFile: string): Promis
     args: [new URL("./salt_events.py", import.meta.url).pathname, masterConfigFile],
     stdin: "piped", // held open: its end tells the listener to end
     stdout: "piped",
-    stderr: "null",
+    stderr: "inherit", // why it ended by itself
   }).spawn();
   listener.unref();
   let events: SaltEvent[] = [];
   let ready = false;
   let ended = false;
+  let closing = false;
   let wake = Promise.withResolvers<void>();
 
   const reading = (async () => {
@@ -46,6 +50,7 @@ export async function listenToSalt(salt: Salt, masterConfigFile: string): Promis
     wake.resolve();
   })();
   const close = async () => {
+    closing = true;
     listener.ref();
     if (!ended) listener.kill("SIGKILL");
     await listener.status;
@@ -54,9 +59,7 @@ export async function listenToSalt(salt: Salt, masterConfigFile: string): Promis
   };
   try {
     await waitFor(`events of ${masterConfigFile}`, READY_MS_MAX, () => ready || ended);
-    if (ended) {
-      throw new SalarError("unavailable", "Cannot listen to Salt events: the listener ended");
-    }
+    if (ended) throw gone();
   } catch (error) {
     await close();
     throw error;
@@ -72,6 +75,7 @@ export async function listenToSalt(salt: Salt, masterConfigFile: string): Promis
         next++;
         yield event;
       }
+      if (!closing) throw gone();
     },
     waitForTag: (tag, limitMs = 30_000) =>
       waitFor(`Salt event ${tag}`, limitMs, () => events.find((event) => event.tag === tag)),
@@ -81,6 +85,10 @@ export async function listenToSalt(salt: Salt, masterConfigFile: string): Promis
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+function gone(): SalarError {
+  return new SalarError("unavailable", "Cannot listen to Salt events: the listener ended");
 }
 
 async function* linesOf(bytes: ReadableStream<Uint8Array>): AsyncGenerator<string> {
