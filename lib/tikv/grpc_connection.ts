@@ -5,7 +5,7 @@
  * N2. After a failed dial the next waits RECONNECT_MS, growing to RECONNECT_MS_MAX; calls in between fail at once.
  * N3. A connection on which calls are open and that answers no ping is ended, and its calls with it.
  * N4. A failure of TLS is `tls` and nothing else, everything else is an RpcError `unavailable` that was not sent.
- * N5. Promises and timers destroy a session, never an event of its streams: Deno 2.9.6 can die of that.
+ * N5. A session is destroyed in a turn of its own: Deno 2.9.6 can die (SIGSEGV) of it within an event of its streams.
  */
 import { type ClientHttp2Session, connect } from "node:http2";
 import { GrpcStatus, RpcError, TikvError } from "./errors.ts";
@@ -140,7 +140,7 @@ export class Connection {
       });
       if (this.#closed !== null) throw this.#closed;
     } catch (error) {
-      http.destroy();
+      this.#destroy(http);
       throw error;
     } finally {
       dial.abort();
@@ -174,7 +174,12 @@ export class Connection {
   #end(session: Session, error: Error): void {
     session.lost ??= error;
     this.#forget(session);
-    session.http.destroy();
+    this.#destroy(session.http);
+  }
+
+  /** N5 */
+  #destroy(http: ClientHttp2Session): void {
+    void this.#runtime.sleep(0).then(() => http.destroy());
   }
 
   #forget(session: Session): void {

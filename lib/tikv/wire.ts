@@ -93,12 +93,12 @@ export function createWire({ runtime, tls }: WireOptions): Wire {
       end(link, new RpcError(text, { status: GrpcStatus.unavailable, sent: true }));
     },
 
-    close() {
+    async close() {
       closed = true;
       for (const link of links.values()) end(link, closedError());
       links.clear();
       sweeper.close();
-      return Promise.resolve();
+      await runtime.sleep(0); // the sessions are destroyed by then
     },
   };
 }
