@@ -1,7 +1,7 @@
 /** Logins over SSH on a real sshd: each kind of key, encrypted ones, ssh-agent, certificates, and what is said when none is taken. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { generateKeyPairSync } from "node:crypto";
+import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import { wireStrings } from "../../lib/nanostate/transport/ssh_key.ts";
 import { keyRing } from "../../lib/nanostate/transport/ssh_keyring.ts";
 import { run } from "../parts/command.ts";
@@ -46,9 +46,7 @@ Deno.test("an Ed25519 key in PKCS#8 logs in, as openssl writes it", async () => 
   const point = Buffer.from(String(publicKey.export({ format: "jwk" }).x), "base64url");
   await there.sshd.authorize(`ssh-ed25519 ${wireStrings("ssh-ed25519", point).toString("base64")}`);
   const file = `${there.home}/ed25519.pem`;
-  await Deno.writeTextFile(file, privateKey.export({ type: "pkcs8", format: "pem" }) as string, {
-    mode: 0o600,
-  });
+  await writePkcs8(file, privateKey);
   const host = await there.host({ identityFiles: [file], identitiesOnly: true });
   assert.equal(await output(host, "echo in"), "in\n");
 });
@@ -57,9 +55,7 @@ Deno.test("a key of a kind that SSH has not is passed over with the way out, and
   await using there = await bench();
   const odd = `${there.home}/odd`;
   const { privateKey } = generateKeyPairSync("ec", { namedCurve: "secp256k1" });
-  await Deno.writeTextFile(odd, privateKey.export({ type: "pkcs8", format: "pem" }) as string, {
-    mode: 0o600,
-  });
+  await writePkcs8(odd, privateKey);
   await fails(
     output(await there.host({ identityFiles: [odd], identitiesOnly: true }), "true"),
     "login",
@@ -156,3 +152,7 @@ Deno.test("too many keys are told from wrong ones: IdentitiesOnly is the advice,
   const few = await there.host({ identityFiles: [there.key], identitiesOnly: true }, config);
   assert.equal(await output(few, "echo in"), "in\n");
 });
+
+async function writePkcs8(path: string, key: KeyObject): Promise<void> {
+  await Deno.writeTextFile(path, String(key.export({ type: "pkcs8", format: "pem" })), { mode: 0o600 });
+}

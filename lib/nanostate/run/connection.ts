@@ -7,7 +7,7 @@
 import type { AgentSession, Become, WireEvent, WireResult } from "../agent/protocol.ts";
 import { RECONNECT_MS, RECONNECT_MS_MAX } from "../limits.ts";
 import { HostError, type Transport } from "../transport/transport.ts";
-import { endedBy, limited, pause } from "./limit.ts";
+import { causeOf, limited, pause } from "./limit.ts";
 import type { Gate } from "./pool.ts";
 import type { Target } from "./run.ts";
 
@@ -64,8 +64,8 @@ export class Connection {
         const session = await this.#keep(this.#open(connectMs, limit.signal));
         if (await isThere(session)) return;
       } catch (error) {
-        if (limit.signal.aborted) throw endedBy(limit.signal); // a session that it ended knows no more than that
-        if (!isForAWhile(error)) throw error;
+        const cause = causeOf(error, limit.signal);
+        if (!isForAWhile(cause)) throw cause;
       }
       await pause(waitMs, limit.signal); // K2: ends with the limit
     }
@@ -85,7 +85,7 @@ export class Connection {
       const { target: { transport, become } } = this;
       const begin = (signal: AbortSignal) =>
         start(transport, { become, signal }).catch((error) => {
-          throw signal.aborted ? endedBy(signal) : error; // who ended it knows best
+          throw causeOf(error, signal);
         });
       if (connectMs === null) return await begin(signal);
       using limit = limited(

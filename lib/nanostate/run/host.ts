@@ -17,7 +17,7 @@ import { Book, notReached, type Rules } from "./book.ts";
 import { Connection, lastResult, type StartAgent } from "./connection.ts";
 import { countsOf, noCounts } from "./counts.ts";
 import { Fetches } from "./fetches.ts";
-import { endedBy } from "./limit.ts";
+import { causeOf, endedBy } from "./limit.ts";
 import type { Mask } from "./mask.ts";
 import type { Gate } from "./pool.ts";
 import { worstCode } from "../codes.ts";
@@ -77,8 +77,7 @@ class HostRun {
       await this.#carryOut();
       return this.#resultOf(null);
     } catch (error) {
-      const cause = this.signal.aborted ? endedBy(this.signal) : error;
-      return this.#resultOf(cause);
+      return this.#resultOf(causeOf(error, this.signal));
     } finally {
       await this.#connection.close().catch(() => {}); // its end was the aim
     }

@@ -33,6 +33,11 @@ export async function pause(ms: number, signal: AbortSignal): Promise<void> {
   if (signal.aborted) throw endedBy(signal);
 }
 
+/** What counts of an error under a signal: who ended it knows best. */
+export function causeOf(error: unknown, signal: AbortSignal): unknown {
+  return signal.aborted ? endedBy(signal) : error;
+}
+
 /** Why a signal ended. */
 export function endedBy({ reason }: AbortSignal): HostError {
   return reason instanceof HostError ? reason : new HostError("cancelled", "the run was cancelled");

@@ -100,13 +100,9 @@ async function unlock(
 /** An error for what is none, or is encrypted with another passphrase. */
 function privateKey(text: string, passphrase?: string): PrivateKey | Error {
   try {
-    if (!isPem(text)) {
-      const publicKey = parse(text, passphrase);
-      return { publicKey, sign: signer(publicKey.type, privateKeyOf(publicKey)) };
-    }
-    const { key, publicBlob } = readPem(text, passphrase);
-    const publicKey = parse(publicBlob);
-    return { publicKey, sign: signer(publicKey.type, key) };
+    const pem = isPem(text) ? readPem(text, passphrase) : null;
+    const publicKey = pem === null ? parse(text, passphrase) : parse(pem.publicBlob);
+    return { publicKey, sign: signer(publicKey.type, pem?.key ?? privateKeyOf(publicKey)) };
   } catch (error) {
     return error as Error;
   }

@@ -1,8 +1,7 @@
 /**
  * Signatures of private keys, also of those that ssh2 has read.
  *
- * ssh2 hands keys on in forms that OpenSSL takes and Deno does not: padding behind a decrypted key, a zero before a
- * curve's number. Here they are put right.
+ * ssh2 hands on a curve's number with a zero before it, which OpenSSL takes and Deno does not. Here it is put right.
  */
 import { Buffer } from "node:buffer";
 import { createPrivateKey, type KeyObject, sign } from "node:crypto";
@@ -27,12 +26,8 @@ const HASHES: Readonly<Record<string, string>> = {
 /** @throws when it is no private key, such as one read with a wrong passphrase */
 export function privateKeyOf(key: ssh2.ParsedKey): KeyObject {
   const pem = key.getPrivatePEM();
-  const [, kind, base64 = ""] = /-----BEGIN (\w+ )?PRIVATE KEY-----([^-]+)-/.exec(pem) ?? [];
-  const der = Buffer.from(base64, "base64");
-  if (kind === "EC ") return curveKey(key, der);
-  if (kind !== "RSA ") return createPrivateKey(pem);
-  const { end } = element(der, 0);
-  return createPrivateKey({ key: der.subarray(0, end), format: "der", type: "pkcs1" });
+  const [, base64] = /-----BEGIN EC PRIVATE KEY-----([^-]+)-/.exec(pem) ?? [];
+  return base64 === undefined ? createPrivateKey(pem) : curveKey(key, Buffer.from(base64, "base64"));
 }
 
 /** @param der SEC 1: a sequence of the number 1, the private number, and what we know already */
